@@ -1,0 +1,391 @@
+package ownership
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// client is the holder's half of a node: its requests, the locks it holds, and
+// the heartbeats that keep them. It outlives the NodeID (V6).
+//
+// Invariants: no lock is believed held at or after its deadline (K3); a request
+// that was closed is never granted here (I15); of every request the owner of the
+// newest term asked is the only one believed (K1).
+type client struct {
+	id     ClientID
+	mesh   MeshID // that of what is held
+	seq    uint64 // the last one used
+	holds  map[Handle]*hold
+	bySeq  map[uint64]*hold
+	asking []*hold // those with an answer to come (asking or releasing), by seq
+	slots  []*slot // leases in partitions with something held, by (lease, partition)
+	auto   []autoLease
+	leases uint32 // the last lease number used
+}
+
+// autoLease is the lease of all automatically renewed locks with one TTL (K4).
+type autoLease struct {
+	number uint32
+	ttl    time.Duration
+}
+
+// holdState is where one Lock call stands.
+type holdState uint8
+
+const (
+	holdAsking holdState = iota
+	holdHeld
+	holdReleasing
+)
+
+// hold is the client's side of one request.
+type hold struct {
+	handle Handle
+	seq    uint64
+	state  holdState
+	in     Lock // as asked
+
+	partition Partition
+	lease     uint32
+	term      Term   // the newest asked; 0: none yet
+	owner     NodeID // of that term
+	first     Time   // when seq was first sent; 0: not yet
+	next      Time   // when to ask again
+	heard     Time   // the last answer, or the first question
+	ticket    Ticket
+	reason    Reason
+
+	token    Token
+	deadline Time   // K3
+	since    uint64 // the slot's beats sent before it was adopted
+	extend   uint64 // the user asked for a renewal: the first beat that is one; 0 if not
+
+	wasHeld bool // when it was released
+	again   bool // Release was sent more than once
+	giveUp  Time // when a Release that nobody answers is given up
+}
+
+func (cl *client) init(id ClientID) {
+	cl.id = id
+	cl.holds = map[Handle]*hold{}
+	cl.bySeq = map[uint64]*hold{}
+}
+
+// clientLock: K5: bad input changes nothing.
+func (c *Core) clientLock(in Lock) {
+	cl := &c.client
+	if why := c.badLock(in); why != "" {
+		c.notify(Invalid{in.Handle, why})
+		return
+	}
+	h := &hold{handle: in.Handle, in: in, reason: Reason{Code: ReasonNoView}}
+	h.lease = cl.leaseFor(in)
+	cl.holds[in.Handle] = h
+	c.startAsking(h)
+}
+
+func (c *Core) badLock(in Lock) string {
+	params := c.cfg.Params
+	switch {
+	case c.client.holds[in.Handle] != nil:
+		return "the handle is in use"
+	case len(in.Key) == 0:
+		return "the key is empty"
+	case len(in.Key) > MaxKeyBytes:
+		return fmt.Sprintf("the key has %d bytes; at most %d", len(in.Key), MaxKeyBytes)
+	case len(in.Note) > MaxNoteBytes:
+		return fmt.Sprintf("the note has %d bytes; at most %d", len(in.Note), MaxNoteBytes)
+	case in.TTL <= 0 || in.TTL > params.MaxTTL:
+		return fmt.Sprintf("the TTL is %v; more than 0 and at most MaxTTL, %v", in.TTL, params.MaxTTL)
+	}
+	return ""
+}
+
+// leaseFor: K4: one lease per client and TTL; a lock that is not renewed by
+// itself has one of its own.
+func (cl *client) leaseFor(in Lock) uint32 {
+	if !in.NoRenew {
+		for _, a := range cl.auto {
+			if a.ttl == in.TTL {
+				return a.number
+			}
+		}
+	}
+	cl.leases++
+	if !in.NoRenew {
+		cl.auto = append(cl.auto, autoLease{cl.leases, in.TTL})
+	}
+	return cl.leases
+}
+
+// startAsking asks under a new Seq. Asking again after a request was closed is a
+// new request (K1).
+func (c *Core) startAsking(h *hold) {
+	cl := &c.client
+	delete(cl.bySeq, h.seq)
+	cl.drop(h)
+	cl.seq++
+	h.seq, h.state, h.term, h.first = cl.seq, holdAsking, 0, 0
+	cl.bySeq[h.seq] = h
+	cl.asking = append(cl.asking, h)
+	h.next = c.now
+	c.ask(h)
+}
+
+// drop takes a hold off the list of those that wait for an answer.
+func (cl *client) drop(h *hold) {
+	cl.asking = slices.DeleteFunc(cl.asking, func(a *hold) bool { return a == h })
+}
+
+// forget ends a hold.
+func (cl *client) forget(h *hold) {
+	cl.drop(h)
+	delete(cl.bySeq, h.seq)
+	delete(cl.holds, h.handle)
+}
+
+// low is the low-water mark: all lower Seqs are closed, or held and never asked
+// for again (K1).
+func (cl *client) low() uint64 {
+	if len(cl.asking) == 0 {
+		return cl.seq + 1
+	}
+	low := uint64(math.MaxUint64)
+	for _, h := range cl.asking[:1] { // by seq, but for releases of old ones
+		low = h.seq
+	}
+	return low
+}
+
+// ask sends, or sends again, what a hold waits for, to the owner of now.
+func (c *Core) ask(h *hold) {
+	if c.silent() || c.view == nil {
+		h.next = c.now.add(c.cfg.Params.resendEvery())
+		c.wakeAt(h.next)
+		return
+	}
+	h.partition = c.partition(h.in.Key)
+	g := c.view.Groups[h.partition]
+	if h.term == 0 {
+		h.heard = c.now
+	}
+	h.term, h.owner = g.Term, g.Owner()
+	h.next = c.now.add(askEvery(h.in.TTL))
+	c.wakeAt(h.next)
+	id := RequestID{c.client.id, h.seq}
+	if h.state == holdReleasing {
+		c.send(h.owner, Release{Request: id, Low: c.client.low(), Partition: h.partition, Term: h.term})
+		return
+	}
+	if h.first == 0 {
+		h.first = c.now
+	}
+	c.send(h.owner, Acquire{Request: id, Low: c.client.low(), Partition: h.partition, Term: h.term, Key: h.in.Key, Try: h.in.Try,
+		Lease: h.lease, TTL: h.in.TTL, Sent: Echo(c.now), Ticket: h.ticket, Name: c.cfg.Name, Note: h.in.Note})
+}
+
+// clientUnlock closes a handle: releases what is held, cancels what is asked.
+func (c *Core) clientUnlock(handle Handle) {
+	cl := &c.client
+	h := cl.holds[handle]
+	if h == nil { // lost or closed before
+		c.notify(Released{handle, false})
+		return
+	}
+	switch h.state {
+	case holdReleasing:
+		return
+	case holdHeld:
+		if c.now >= h.deadline {
+			c.lose(h, LostExpired)
+			c.notify(Released{handle, false})
+			return
+		}
+		h.wasHeld = true
+		c.leaveSlot(h)
+		cl.asking = append(cl.asking, h)
+		slices.SortFunc(cl.asking, func(a, b *hold) int { return cmp.Compare(a.seq, b.seq) })
+	case holdAsking:
+		if h.first == 0 { // nobody was asked yet
+			cl.forget(h)
+			c.notify(Released{handle, false})
+			return
+		}
+	}
+	h.state = holdReleasing
+	h.giveUp = c.now.add(c.cfg.Params.given(h.in.TTL) + c.cfg.Params.lostWait())
+	c.ask(h)
+}
+
+// onAnswer: K1: a client takes answers only from the newest term it asked, never
+// adopts a grant for a request it closed, and gives an unawaited grant back at
+// once.
+func (c *Core) onAnswer(from NodeID, m Answer) {
+	cl := &c.client
+	if m.Request.Client != cl.id || c.silent() {
+		return
+	}
+	h := cl.bySeq[m.Request.Seq]
+	if h == nil {
+		if m.Outcome == OutcomeGranted {
+			c.send(from, Release{Request: m.Request, Low: cl.low(), Partition: m.Partition, Term: m.Term})
+		}
+		return
+	}
+	if m.Term != h.term || m.Partition != h.partition {
+		return
+	}
+	h.heard = c.now
+	switch {
+	case m.Outcome == OutcomeMoved:
+		// One of the two is behind; the next try is soon.
+		h.next = earlier(h.next, c.now.add(c.cfg.Params.resendEvery()))
+		c.wakeAt(h.next)
+		if c.view != nil {
+			c.send(from, AskView{c.view.Epoch})
+		}
+	case h.state == holdReleasing && m.Release:
+		held := h.wasHeld && (m.Outcome == OutcomeReleased || h.again)
+		cl.forget(h)
+		c.notify(Released{h.handle, held})
+	case h.state == holdAsking && !m.Release:
+		c.onOutcome(h, m)
+	}
+}
+
+func (c *Core) onOutcome(h *hold, m Answer) {
+	cl := &c.client
+	switch m.Outcome {
+	case OutcomeWaiting:
+		if h.ticket.isZero() {
+			h.ticket = m.Ticket // K2: its first one
+		}
+		c.why(h, m.Reason)
+	case OutcomeGranted:
+		c.adopt(h, m)
+	case OutcomeBusy:
+		cl.forget(h)
+		c.notify(Busy{h.handle, m.Holder})
+	case OutcomeGone: // granted and expired on the way, or given up as lost
+		h.ticket = Ticket{}
+		c.startAsking(h)
+	case OutcomeInvalid:
+		cl.forget(h)
+		c.notify(Invalid{h.handle, "the owner refused it: are all nodes of one version?"})
+	}
+}
+
+// why tells the runtime when the reason changes.
+func (c *Core) why(h *hold, r Reason) {
+	if h.reason.Code != r.Code || h.reason.Holder != r.Holder || h.reason.Ahead != r.Ahead {
+		c.notify(Pending{h.handle, h.owner, r})
+	}
+	h.reason = r
+}
+
+// adopt makes a granted request a held lock. K3: its deadline is the echoed time
+// of its request or refresh + TTL·(1−d).
+func (c *Core) adopt(h *hold, m Answer) {
+	h.assertNeverAdoptReleased()
+	if m.Echo.time() > c.now || m.Echo.time() < h.first || m.Token == 0 {
+		return // no time that this request was sent at
+	}
+	deadline := m.Echo.time().add(c.view.Params.held(h.in.TTL))
+	if c.now >= deadline {
+		// It took longer than its TTL to come: given back, and asked for anew.
+		c.send(h.owner, Release{Request: m.Request, Low: c.client.low(), Partition: h.partition, Term: h.term})
+		c.why(h, Reason{Code: ReasonTooLate})
+		c.startAsking(h)
+		return
+	}
+	c.client.drop(h)
+	h.state, h.token, h.deadline = holdHeld, m.Token, deadline
+	c.joinSlot(h, m.Echo.time())
+	c.notify(Granted{h.handle, m.Token, deadline})
+}
+
+// lose ends a held lock.
+func (c *Core) lose(h *hold, cause LostCause) {
+	c.leaveSlot(h)
+	c.client.forget(h)
+	c.notify(Lost{h.handle, cause})
+}
+
+// viewChanged asks the new owners at once.
+func (cl *client) viewChanged(c *Core) {
+	if cl.mesh != c.view.Mesh {
+		cl.changeMesh(c)
+		cl.mesh = c.view.Mesh
+	}
+	if c.silent() {
+		return
+	}
+	for _, h := range slices.Clone(cl.asking) {
+		if g := c.view.Groups[c.partition(h.in.Key)]; h.term != g.Term || h.owner != g.Owner() {
+			c.ask(h)
+		}
+	}
+	for _, s := range cl.slots {
+		if g := c.view.Groups[s.partition]; s.term != g.Term {
+			s.urgent = true
+			c.wake = c.now
+		}
+	}
+}
+
+// changeMesh: a client that adopts another mesh loses at once what it held in
+// the former (founding).
+func (cl *client) changeMesh(c *Core) {
+	for _, s := range slices.Clone(cl.slots) {
+		for _, h := range s.sorted() {
+			c.lose(h, LostOtherMesh)
+		}
+	}
+	for _, h := range slices.Clone(cl.asking) {
+		h.ticket, h.term = Ticket{}, 0
+		if h.state == holdReleasing { // nobody is left who could hold it
+			cl.forget(h)
+			c.notify(Released{h.handle, h.wasHeld})
+		}
+	}
+}
+
+// reborn asks again under the new NodeID.
+func (cl *client) reborn(c *Core) {
+	for _, h := range cl.asking {
+		h.next = c.now
+	}
+	for _, s := range cl.slots {
+		s.urgent = true
+	}
+}
+
+// tickClient lets deadlines pass, asks again and renews.
+func (c *Core) tickClient() {
+	cl := &c.client
+	for _, s := range slices.Clone(cl.slots) {
+		c.tickDeadlines(s)
+	}
+	for _, h := range slices.Clone(cl.asking) {
+		if h.state == holdReleasing && c.now >= h.giveUp {
+			cl.forget(h)
+			c.notify(Released{h.handle, false})
+			continue
+		}
+		if h.term != 0 && c.now.since(h.heard) >= directFresh {
+			c.why(h, Reason{Code: ReasonNoAnswer})
+		}
+		if c.now >= h.next {
+			h.again = h.again || h.state == holdReleasing
+			c.ask(h)
+		}
+		c.wakeAt(h.next)
+	}
+	if !c.silent() {
+		c.sendHeartbeats()
+	}
+	c.drain()
+}

@@ -1,0 +1,283 @@
+package ownership
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Core is the protocol of one node: member and client, sans I/O. It is a value
+// that Step moves on: no goroutine, no clock, no randomness, so equal states,
+// times and inputs give equal outputs. It is not safe for concurrent use.
+type Core struct {
+	cfg   Config
+	id    NodeID // changes at Rebirth
+	phase Phase
+	view  *View // newest known; nil before the first
+	bound *View // the first view this node accepted, nil if none (founding)
+	now   Time  // of the step under way
+	wall  int64 // unix seconds, 0 if not told
+	wants bool  // Leave was asked for (V7)
+
+	roster []Peer          // sorted by ID
+	heard  map[NodeID]Time // when a node last spoke to this one
+
+	founding  founding
+	leaving   leaving
+	lease     membership
+	voter     voter
+	parts     []replica // by partition; nil before the first view
+	owners    []*owner  // by partition; nil where this node is not the owner
+	absent    []absence // who of the groups' Prior is no member, and since when (T6)
+	sinceView Time      // when this node first knew a view of this mesh (T6 of founding)
+	client    client
+	settleAt  Time // when Settled is sent next (T5)
+
+	// The step under way; empty between steps.
+	local    []Message   // to itself
+	dirty    []Partition // partitions with writes or rounds to be sent
+	confirms []outbox[ConfirmItem]
+	beatAcks []outbox[HeartbeatAckItem]
+	out      Output
+	wake     Time
+}
+
+// outbox gathers what goes to one receiver in one message at the end of a step.
+type outbox[T any] struct {
+	to     NodeID
+	client ClientID
+	items  []T
+}
+
+// New returns the core of a node that just started.
+func New(cfg Config, now Time) *Core {
+	c := &Core{cfg: cfg, id: cfg.ID, phase: PhaseFounding, now: now, wake: now, heard: map[NodeID]Time{}}
+	c.client.init(cfg.Client)
+	return c
+}
+
+// ID is the node's present NodeID.
+func (c *Core) ID() NodeID { return c.id }
+
+// Step moves the core to now and feeds it the inputs in order. A now before the
+// last one counts as the last one: local time never goes back.
+func (c *Core) Step(now Time, in ...Input) Output {
+	c.now = max(now, c.now)
+	c.out = Output{Send: c.out.Send[:0], Notify: c.out.Notify[:0]}
+	for _, i := range in {
+		c.input(i)
+		c.drain()
+	}
+	if c.now >= c.wake {
+		c.tick()
+	}
+	c.flush()
+	c.out.Wake = c.wake
+	return c.out
+}
+
+func (c *Core) input(in Input) {
+	switch in := in.(type) {
+	case Tick:
+		if in.Wall != 0 {
+			c.wall = in.Wall
+		}
+		c.wake = c.now
+	case Receive:
+		c.receive(in)
+	case Roster:
+		c.roster = slices.SortedFunc(slices.Values(in.Peers), func(a, b Peer) int { return cmp.Compare(a.Member.ID, b.Member.ID) })
+		c.voter.look = true
+		c.wake = c.now
+	case Lock:
+		c.clientLock(in)
+	case Unlock:
+		c.clientUnlock(in.Handle)
+	case Extend:
+		c.clientExtend(in.Handle)
+	case Leave:
+		c.leave()
+	case Rebirth:
+		c.rebirth(in.ID)
+	}
+}
+
+// tick does all that is due and finds out when the next thing is.
+func (c *Core) tick() {
+	c.wake = never
+	for _, part := range [...]func(){c.tickFounding, c.tickMembership, c.tickVoter, c.tickOwners, c.tickLeaving, c.drain} {
+		if c.silent() {
+			break
+		}
+		part()
+	}
+	c.tickClient() // a holder's deadline passes also while its node is silent
+}
+
+// wakeAt makes sure that tick is called at t.
+func (c *Core) wakeAt(t Time) { c.wake = earlier(c.wake, t) }
+
+// drain delivers what the core sent to itself.
+func (c *Core) drain() {
+	for i := 0; i < len(c.local); i++ {
+		c.deliver(c.id, c.local[i])
+	}
+	c.local = c.local[:0]
+}
+
+// flush sends what was gathered in the step until nothing is left.
+func (c *Core) flush() {
+	for {
+		c.drain()
+		switch {
+		case len(c.dirty) > 0:
+			c.flushOwners()
+		case len(c.confirms) > 0:
+			boxes := c.confirms
+			c.confirms = nil
+			for _, b := range boxes {
+				c.send(b.to, Confirm{b.items})
+			}
+		case len(c.beatAcks) > 0:
+			boxes := c.beatAcks
+			c.beatAcks = nil
+			for _, b := range boxes {
+				c.send(b.to, HeartbeatAck{b.client, b.items})
+			}
+		default:
+			return
+		}
+	}
+}
+
+// gather adds an item for a receiver.
+func gather[T any](boxes []outbox[T], to NodeID, client ClientID, item T) []outbox[T] {
+	for i := range boxes {
+		if boxes[i].to == to && boxes[i].client == client {
+			boxes[i].items = append(boxes[i].items, item)
+			return boxes
+		}
+	}
+	return append(boxes, outbox[T]{to, client, []T{item}})
+}
+
+// send queues a message. To itself it arrives within the step.
+func (c *Core) send(to NodeID, m Message) {
+	switch {
+	case to == 0:
+	case to == c.id:
+		c.local = append(c.local, m)
+	default:
+		c.assertForgottenIsSilent()
+		c.out.Send = append(c.out.Send, Envelope{to, c.mesh(), m})
+	}
+}
+
+func (c *Core) notify(e Event) { c.out.Notify = append(c.out.Notify, e) }
+
+// mesh is the one this node belongs or is bound to, 0 if none.
+func (c *Core) mesh() MeshID {
+	switch {
+	case c.view != nil:
+		return c.view.Mesh
+	case c.bound != nil:
+		return c.bound.Mesh
+	}
+	return 0
+}
+
+// silent says that this node must neither speak nor listen (V6).
+func (c *Core) silent() bool { return c.phase == PhaseSilent || c.phase == PhaseGone }
+
+// isMember says that the newest view this node knows has it.
+func (c *Core) isMember() bool {
+	return c.phase == PhaseMember || c.phase == PhaseLeaving && !c.leaving.dropped
+}
+
+// receive guards the way in: meshes that meet refuse each other.
+func (c *Core) receive(in Receive) {
+	if c.silent() || in.From == c.id || in.From == 0 {
+		return
+	}
+	if mine := c.mesh(); mine != 0 && in.Mesh != 0 && in.Mesh != mine {
+		c.otherMesh(in)
+		return
+	}
+	c.heard[in.From] = c.now
+	c.deliver(in.From, in.Message)
+}
+
+// deliver dispatches a message; the table in doc.go says who sends it to whom.
+func (c *Core) deliver(from NodeID, m Message) {
+	switch m := m.(type) {
+	case Contact:
+		c.onContact(from, m)
+	case Found:
+		c.onFound(from, m)
+	case FoundAck:
+		c.onFoundAck(from, m)
+	case Join:
+		c.onJoin(from, m)
+	case Refused:
+		c.onRefused(from, m)
+	case Decided:
+		c.onDecided(from, m)
+	case Answer:
+		c.onAnswer(from, m)
+	case HeartbeatAck:
+		c.onHeartbeatAck(from, m)
+	default:
+		if c.view != nil { // all others mean nothing without one
+			c.deliverInView(from, m)
+		}
+	}
+}
+
+func (c *Core) deliverInView(from NodeID, m Message) {
+	switch m := m.(type) {
+	case DecidedAck:
+		c.onDecidedAck(from, m)
+	case AskView:
+		c.onAskView(from, m)
+	case Prepare:
+		c.onPrepare(from, m)
+	case Promise:
+		c.onPromise(from, m)
+	case Propose:
+		c.onPropose(from, m)
+	case Accepted:
+		c.onAccepted(from, m)
+	case Renew:
+		c.onRenew(from, m)
+	case RenewAck:
+		c.onRenewAck(from, m)
+	case Accept:
+		c.onAccept(from, m)
+	case AcceptAck:
+		c.onAcceptAck(from, m)
+	case Confirm:
+		c.onConfirm(from, m)
+	case ConfirmAck:
+		c.onConfirmAck(from, m)
+	case Seal:
+		c.onSeal(from, m)
+	case SealAck:
+		c.onSealAck(from, m)
+	case Install:
+		c.onInstall(from, m)
+	case Settled:
+		c.onSettled(from, m)
+	case SettledAck:
+		c.onSettledAck(from, m)
+	case Stuck:
+		c.onStuck(from, m)
+	case Acquire:
+		c.onAcquire(from, m)
+	case Release:
+		c.onRelease(from, m)
+	case Heartbeat:
+		c.onHeartbeat(from, m)
+	}
+}
+
+// hasPartition guards indexes that came from outside.
+func (c *Core) hasPartition(p Partition) bool { return int(p) < len(c.parts) }

@@ -1,0 +1,259 @@
+package ownership
+
+import "time"
+
+// Config is what a core is made of. It never changes.
+type Config struct {
+	ID       NodeID   // random, never used before
+	Client   ClientID // random; survives Rebirth
+	Name     string   // for people
+	Addr     string   // host:port that others dial
+	Zone     string
+	Params   Params
+	Founders int  // nodes that must meet before the first view is formed; 1 founds alone
+	Fresh    bool // nothing of this cluster ran within the last MaxTTL (founding does not wait)
+}
+
+// Input is one thing that happens to a core. See Core.Step.
+type Input interface{ input() }
+
+// Handle is the runtime's name for one Lock call and the lock it yields.
+// The runtime never uses one twice in the life of a core.
+type Handle uint64
+
+// Tick tells nothing but the time. Wall is unix seconds, read by founders
+// alone; 0 leaves the last value.
+type Tick struct{ Wall int64 }
+
+// Receive delivers a message. Mesh is the sender's mesh, 0 if it has none.
+// The transport vouches for From; Message was decoded without error.
+type Receive struct {
+	From    NodeID
+	Mesh    MeshID
+	Message Message
+}
+
+// Peer is one line of the roster.
+type Peer struct {
+	Member Member
+	Dead   bool // gossip or the transport believes it is gone
+}
+
+// Roster replaces the whole roster: what gossip believes. A hint: nothing that
+// it says is unsafe. A peer that is in none of its lines is unknown, not dead.
+type Roster struct{ Peers []Peer }
+
+// Lock asks for a key. Its end is a Granted, Busy or Refused event, or the
+// Released that follows Unlock.
+type Lock struct {
+	Handle  Handle
+	Key     string
+	TTL     time.Duration
+	Try     bool
+	NoRenew bool
+	Note    string
+}
+
+// Unlock closes a handle, whatever became of it: it releases a lock, or cancels
+// a request. Released follows when the owner has certified it.
+type Unlock struct{ Handle Handle }
+
+// Extend renews a held lock now. Extended (or Lost) follows.
+type Extend struct{ Handle Handle }
+
+// Leave begins the way out (V7). Left follows.
+type Leave struct{}
+
+// Rebirth answers Dropped: the node starts over under a new NodeID (V6). Its
+// client goes on.
+type Rebirth struct{ ID NodeID }
+
+func (Tick) input()    {}
+func (Receive) input() {}
+func (Roster) input()  {}
+func (Lock) input()    {}
+func (Unlock) input()  {}
+func (Extend) input()  {}
+func (Leave) input()   {}
+func (Rebirth) input() {}
+
+// Output is what a step asks the runtime to do. Its slices are the core's own
+// and valid until the next step.
+type Output struct {
+	Send   []Envelope
+	Notify []Event
+	Wake   Time // call Step with a Tick at this time at the latest
+}
+
+// Envelope is a message on its way. The runtime sends it at once or drops it.
+type Envelope struct {
+	To      NodeID
+	Mesh    MeshID // of the sender, 0 if it has none
+	Message Message
+}
+
+// Event is something that a step tells the node's runtime, in order.
+type Event interface{ event() }
+
+// Granted: the handle holds the lock until Deadline.
+type Granted struct {
+	Handle   Handle
+	Token    Token
+	Deadline Time
+}
+
+// Busy: TryLock's answer. The handle is closed.
+type Busy struct {
+	Handle Handle
+	Holder Holder // who has it
+}
+
+// Invalid: the request was refused for its form. The handle is closed.
+type Invalid struct {
+	Handle Handle
+	Why    string
+}
+
+// Extended: a renewal of a held lock was certified.
+type Extended struct {
+	Handle   Handle
+	Deadline Time
+	Asked    bool // it answers an Extend: the renewal was sent after that
+}
+
+// LostCause says why a lock was lost.
+type LostCause uint8
+
+// The causes.
+const (
+	LostExpired   LostCause = iota + 1 // no renewal was confirmed before the deadline
+	LostMissing                        // the owner no longer has it: released by somebody else
+	LostOtherMesh                      // the node now belongs to another mesh
+)
+
+// Lost: the lock is no longer held. The handle is closed.
+type Lost struct {
+	Handle Handle
+	Cause  LostCause
+}
+
+// Released: the owner has certified that the request is closed. Held says that
+// this Unlock is what ended the lock. The handle is closed.
+type Released struct {
+	Handle Handle
+	Held   bool
+}
+
+// Pending: why a request is still open changed.
+type Pending struct {
+	Handle Handle
+	Owner  NodeID // whom it waits for, 0 if nobody
+	Reason Reason
+}
+
+// ViewLearned: the node knows a newer view. Member says whether it is in it.
+type ViewLearned struct {
+	View   *View
+	Member bool
+}
+
+// Serving: the node's membership lease became valid or ended.
+type Serving struct{ Valid bool }
+
+// Activated: the node serves a partition as its owner from now on.
+type Activated struct {
+	Partition Partition
+	Term      Term
+	Lost      bool // without the holders before: the lease wait of T6 was sat out
+}
+
+// Waits: the node owns the partition but must wait before it serves (T6).
+type Waits struct {
+	Partition Partition
+	Term      Term
+	Until     Time
+	Founding  bool // since the mesh is newly founded and not Fresh
+}
+
+// Dropped: a view dropped this node. It is silent until Rebirth (V6).
+type Dropped struct{ Epoch Epoch }
+
+// Abandoned: the first view that this node was bound to did not come to be. It
+// is silent until Rebirth.
+type Abandoned struct{ Mesh MeshID }
+
+// Left: the node is out of the mesh and may stop (V7).
+type Left struct{}
+
+// TurnedAway: this node can never join the mesh it hears (see RefusedCode).
+type TurnedAway struct {
+	By     NodeID
+	Code   RefusedCode
+	Detail string
+}
+
+// OtherMesh: a member of another mesh spoke to this node and was ignored.
+type OtherMesh struct {
+	From NodeID
+	Mesh MeshID
+}
+
+// Proposing: this node, as a voter, had this view decided; told for the log.
+type Proposing struct {
+	Epoch   Epoch
+	Dropped []Member
+	Added   []Member
+}
+
+func (Granted) event()     {}
+func (Busy) event()        {}
+func (Invalid) event()     {}
+func (Extended) event()    {}
+func (Lost) event()        {}
+func (Released) event()    {}
+func (Pending) event()     {}
+func (ViewLearned) event() {}
+func (Serving) event()     {}
+func (Activated) event()   {}
+func (Waits) event()       {}
+func (Dropped) event()     {}
+func (Abandoned) event()   {}
+func (Left) event()        {}
+func (TurnedAway) event()  {}
+func (OtherMesh) event()   {}
+func (Proposing) event()   {}
+
+// Phase is where a node stands on its way into and out of a mesh.
+type Phase uint8
+
+// The phases.
+const (
+	PhaseFounding Phase = iota + 1 // knows no view; looks for one, or for its fellow founders
+	PhaseBound                     // accepted a first view that is not known decided
+	PhaseJoining                   // knows a view and asks to be added
+	PhaseMember
+	PhaseLeaving // member, or dropped and telling the voters (V7)
+	PhaseSilent  // dropped or abandoned: waits for Rebirth
+	PhaseGone    // Left
+)
+
+// Status is what a node knows of its own health, for people and probes.
+type Status struct {
+	Phase      Phase
+	View       *View             // newest known, nil if none
+	LeaseValid bool              // L1
+	LeaseLeft  time.Duration     // how long the membership lease still lasts; negative: since when it is over
+	Heard      []NodeID          // founding: who else is there; otherwise voters that answer
+	Refused    string            // why this node was turned away, "" if it was not
+	Partitions []PartitionStatus // those this node owns
+}
+
+// PartitionStatus is one partition at its owner.
+type PartitionStatus struct {
+	Partition Partition
+	Term      Term
+	Active    bool
+	Reason    Reason // why not, if not
+	Held      int    // keys with a holder
+	Queued    int    // waiters
+}

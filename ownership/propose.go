@@ -1,0 +1,401 @@
+package ownership
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lockmesh/lockmesh/ring"
+)
+
+// tickVoter looks whether the next view should be another one, and in which
+// place in line this voter would propose it (V5).
+func (c *Core) tickVoter() {
+	if c.view == nil || !c.isMember() || !c.view.isVoter(c.id) {
+		return
+	}
+	v, p := &c.voter, c.view.Params
+	// V3: never count silence over a gap between own ticks: after a suspend the
+	// first one awake must not drop all others.
+	if c.now.since(v.lastTick) > p.tickGap() {
+		v.silentFrom = c.now
+	}
+	v.lastTick = c.now
+	c.wakeAt(c.now.add(p.tickEvery()))
+	c.meetStrangers()
+
+	if pr := v.proposal; pr != nil {
+		switch {
+		case c.now >= pr.began.add(p.proposeFor()):
+			c.giveUp()
+		case c.now >= pr.resend:
+			pr.resend = c.now.add(p.resendEvery())
+			c.sendProposal()
+		}
+		return
+	}
+	if !c.wantsView() {
+		v.wanted = 0
+		return
+	}
+	if v.wanted == 0 {
+		v.wanted = c.now
+	}
+	at := max(v.wanted.add(c.backoff()), v.retry)
+	if v.value != nil {
+		// V4: a voter that has accepted and not learned soon proposes, which by
+		// V2 finishes the instance; one step is left to who proposed it.
+		at = max(v.acceptedAt.add(p.backoffStep()+c.backoff()), v.retry)
+	}
+	if c.now < at {
+		c.wakeAt(at)
+		return
+	}
+	c.propose()
+}
+
+// wantsView says that the rules give another view than the present one. The
+// answer is computed anew when something was heard, and now and then.
+func (c *Core) wantsView() bool {
+	v := &c.voter
+	if v.value != nil {
+		return true
+	}
+	if v.wanted == 0 && !v.look && c.now < v.lookAt && !c.anySilent() && len(c.joiners()) == 0 {
+		return false
+	}
+	v.look = false
+	v.lookAt = c.now.add(c.view.Params.deadSilence())
+	return c.nextView() != nil
+}
+
+// backoff is how long this voter leaves the word to those before it in line
+// that seem alive (V5).
+func (c *Core) backoff() time.Duration {
+	n := 0
+	for _, id := range c.view.Voters {
+		if id == c.id {
+			break
+		}
+		if !c.rosterDead(id) && !c.silentFor(id, c.view.Params.deadSilence()) {
+			n++
+		}
+	}
+	return time.Duration(n) * c.view.Params.backoffStep()
+}
+
+func (c *Core) rosterDead(id NodeID) bool {
+	for _, p := range c.roster {
+		if p.Member.ID == id {
+			return p.Dead
+		}
+	}
+	return false
+}
+
+// silentFor says that a member has not renewed here for d. V3: silence counts
+// only since this voter last gained its own membership lease.
+func (c *Core) silentFor(id NodeID, d time.Duration) bool {
+	if id == c.id || !c.leaseValid() {
+		return false
+	}
+	s := c.seenOf(id)
+	return s != nil && c.now.since(max(s.renewed, c.lease.gained, c.voter.silentFrom)) >= d
+}
+
+func (c *Core) anySilent() bool {
+	for _, m := range c.view.Members {
+		if c.drops(m.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// drops: V3: proposers drop a member that gossip calls dead and that has not
+// renewed here for MembershipTTL/2, and one that has not renewed for
+// 3 MembershipTTL whatever gossip says. (Who resigned is dropped by V7.)
+func (c *Core) drops(id NodeID) bool {
+	return c.silentFor(id, c.view.Params.silence()) || c.rosterDead(id) && c.silentFor(id, c.view.Params.deadSilence())
+}
+
+// onJoin: V5: members are added only on their own direct Join of the last second.
+func (c *Core) onJoin(from NodeID, m Join) {
+	if c.view == nil || !c.isMember() || m.Member.ID != from {
+		return
+	}
+	if m.Params != c.view.Params {
+		c.refuse(from, RefusedParams)
+		return
+	}
+	if c.view.has(from) {
+		c.send(from, Decided{View: c.view})
+		return
+	}
+	v := &c.voter
+	v.joins = slices.DeleteFunc(v.joins, func(j join) bool { return !j.last.within(directFresh, c.now) })
+	m.Member.Leaving = false
+	for i := range v.joins {
+		if v.joins[i].member.ID == from {
+			v.joins[i].member, v.joins[i].last = m.Member, c.now
+			return
+		}
+	}
+	if len(v.joins) < MaxMembers {
+		v.joins = append(v.joins, join{m.Member, c.now, c.now})
+	}
+}
+
+// joiners are the nodes to add now. V5: debounced, so that a fleet that starts
+// at once joins in one or two views.
+func (c *Core) joiners() []Member {
+	var ms []Member
+	quiet, waited := true, false
+	for _, j := range c.voter.joins {
+		if !j.last.within(directFresh, c.now) {
+			continue
+		}
+		ms = append(ms, j.member)
+		quiet = quiet && c.now.since(j.first) >= c.view.Params.joinQuiet()
+		waited = waited || c.now.since(j.first) >= c.view.Params.joinAtMost()
+	}
+	if !quiet && !waited {
+		return nil
+	}
+	return ms[:min(len(ms), max(0, MaxMembers-len(c.view.Members)))]
+}
+
+// nextView is the view that this proposer's rules give, nil if it is the
+// present one.
+func (c *Core) nextView() *View {
+	old := c.view
+	v := &View{Mesh: old.Mesh, Epoch: old.Epoch + 1, Params: old.Params}
+	v.Members = append(c.stayers(), c.joiners()...)
+	v.Voters = c.nextVoters(v)
+	if len(v.Voters) == 0 {
+		return nil // the last voter leaves only when another one can be seated
+	}
+	v.Apart = c.nextApart(v)
+	v.Groups = c.nextGroups(v)
+	if slices.Equal(v.Members, old.Members) && slices.Equal(v.Voters, old.Voters) && slices.Equal(v.Apart, old.Apart) &&
+		slices.EqualFunc(v.Groups, old.Groups, func(a, b Group) bool { return a.Term == b.Term }) {
+		return nil
+	}
+	return v
+}
+
+// stayers are the members that the next view keeps, with who is leaving marked.
+func (c *Core) stayers() []Member {
+	var ms []Member
+	stays := false // somebody is left to take over
+	for i, m := range c.view.Members {
+		if c.drops(m.ID) || m.Leaving && !c.needed(m.ID) {
+			continue
+		}
+		m.Leaving = m.Leaving || c.voter.seen[i].resigned
+		stays = stays || !m.Leaving
+		ms = append(ms, m)
+	}
+	if stays || len(c.joiners()) > 0 {
+		return ms
+	}
+	// V7: if all resign, they just stop (RenewAck.Stop): marking the last one
+	// would leave the groups to nobody.
+	ms = ms[:0]
+	for _, m := range c.view.Members {
+		if !c.drops(m.ID) {
+			ms = append(ms, m)
+		}
+	}
+	return ms
+}
+
+// needed: V7: a leaver goes when no list has it and no unsettled group has it in
+// Prior.
+func (c *Core) needed(id NodeID) bool {
+	for p, g := range c.view.Groups {
+		if slices.Contains(g.Replicas, id) {
+			return true
+		}
+		if c.isSettled(Partition(p)) {
+			continue
+		}
+		for _, k := range g.Prior {
+			if slices.Contains(k.Replicas, id) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// allResigned says that nobody would be left to take over (V7).
+func (c *Core) allResigned() bool {
+	for i, m := range c.view.Members {
+		if !m.Leaving && !c.voter.seen[i].resigned && !c.drops(m.ID) {
+			return false
+		}
+	}
+	return true
+}
+
+// nextVoters: V5: voters that stay members stay voters; free seats go to the
+// oldest members whose renewals the proposer answered within 2 MembershipTTL; if
+// that makes an even number the last seated yields; never fewer seats without a
+// drop.
+func (c *Core) nextVoters(next *View) []NodeID {
+	var voters []NodeID
+	for _, id := range c.view.Voters {
+		if next.has(id) {
+			voters = append(voters, id)
+		}
+	}
+	for i, m := range c.view.Members {
+		stays := next.Member(m.ID)
+		if len(voters) < seats(len(next.Members)) && stays != nil && !stays.Leaving && !slices.Contains(voters, m.ID) &&
+			(m.ID == c.id || c.voter.seen[i].answered.within(c.view.Params.seatFresh(), c.now)) {
+			voters = append(voters, m.ID)
+		}
+	}
+	if len(voters)%2 == 0 && len(voters) > 0 {
+		voters = voters[:len(voters)-1]
+	}
+	return voters
+}
+
+// nextApart keeps the notes of stuck pairs that are younger than 10 minutes and
+// adds the new ones (V5).
+func (c *Core) nextApart(next *View) []Apart {
+	var notes []Apart
+	for i, a := range c.view.Apart {
+		if next.has(a.Owner) && next.has(a.Silent) && c.now.since(c.voter.notes[i]) < noteLife {
+			notes = append(notes, a)
+		}
+	}
+	for _, a := range c.voter.stuck {
+		if next.has(a.Owner) && next.has(a.Silent) && !slices.Contains(notes, a) {
+			notes = append(notes, a)
+		}
+	}
+	return notes
+}
+
+// nextGroups: a group keeps its term unless its list changes or a new term was
+// asked for (T4).
+func (c *Core) nextGroups(next *View) []Group {
+	previous := make([][]NodeID, len(c.view.Groups))
+	for p, g := range c.view.Groups {
+		previous[p] = g.Replicas
+	}
+	lists := assign(next.Params, next.Members, previous, next.Apart)
+	groups := make([]Group, len(lists))
+	for p, list := range lists {
+		groups[p] = c.nextGroup(Partition(p), list, next)
+	}
+	return groups
+}
+
+func (c *Core) nextGroup(p Partition, list []NodeID, next *View) Group {
+	g := c.view.Groups[p]
+	settled := c.isSettled(p)
+	newTerm := slices.Contains(c.voter.exhausted, SettledItem{p, g.Term})
+	switch {
+	case len(list) == 0:
+		list = g.Replicas
+	case !settled && !c.mayMove(p, g, next):
+		list = g.Replicas
+	case list[0] == g.Replicas[0] && len(list) == len(g.Replicas) && count(list, g.Replicas) == len(list):
+		list = g.Replicas // the same nodes
+	}
+	prior := g.Prior
+	if settled {
+		prior = nil // T5
+	}
+	if slices.Equal(list, g.Replicas) && !newTerm || len(prior) >= MaxPrior-1 {
+		return Group{g.Term, g.Replicas, prior}
+	}
+	return Group{Term(next.Epoch), list, append(slices.Clip(prior), g.configuration())}
+}
+
+// mayMove: V5: a group that is not settled moves only if its owner or more than
+// n−W of its replicas go, or it is stuck.
+func (c *Core) mayMove(p Partition, g Group, next *View) bool {
+	n, gone := len(g.Replicas), 0
+	for _, id := range g.Replicas {
+		if !next.has(id) {
+			gone++
+		}
+	}
+	stuck := slices.ContainsFunc(next.Apart, func(a Apart) bool { return a.Partition == p && a.Owner == g.Owner() })
+	return !next.has(g.Owner()) || gone > n-writeQuorum(n) || stuck
+}
+
+func (c *Core) isSettled(p Partition) bool { return c.voter.settled[p] >= c.view.Groups[p].Term }
+
+// assign asks ring for the groups of the members that are not leaving.
+func assign(params Params, members []Member, previous [][]NodeID, apart []Apart) [][]NodeID {
+	in := ring.Input{Partitions: params.Partitions, Replicas: params.Replicas, Previous: previous}
+	for _, m := range members {
+		if !m.Leaving {
+			in.Members = append(in.Members, ring.Member{ID: m.ID, Zone: m.Zone})
+		}
+	}
+	for _, a := range apart {
+		in.Apart = append(in.Apart, ring.Apart{Partition: int(a.Partition), Owner: a.Owner, Silent: a.Silent})
+	}
+	return ring.Assign(in)
+}
+
+// onStuck: V5: the view then notes (owner, silent replica); T4: or the owner
+// needs a new term.
+func (c *Core) onStuck(from NodeID, m Stuck) {
+	if !c.hasPartition(m.Partition) || !c.view.isVoter(c.id) {
+		return
+	}
+	g := c.view.Groups[m.Partition]
+	if g.Term != m.Term || g.Owner() != from {
+		return
+	}
+	v := &c.voter
+	if m.Exhausted {
+		if item := (SettledItem{m.Partition, m.Term}); !slices.Contains(v.exhausted, item) {
+			v.exhausted = append(v.exhausted, item)
+		}
+	}
+	if !m.Exhausted {
+		for _, id := range c.needs(m.Partition) {
+			a := Apart{m.Partition, from, id}
+			if id != from && c.view.has(id) && !slices.Contains(m.Heard, id) && !slices.Contains(v.stuck, a) {
+				v.stuck = append(v.stuck, a)
+			}
+		}
+	}
+	v.look = true
+	c.wake = c.now
+}
+
+// needs lists whom the owner of a group talks to: its replicas and, until it is
+// settled, those of Prior.
+func (c *Core) needs(p Partition) []NodeID {
+	g := c.view.Groups[p]
+	ids := slices.Clone(g.Replicas)
+	for _, k := range g.Prior {
+		for _, id := range k.Replicas {
+			ids = addID(ids, id)
+		}
+	}
+	return ids
+}
+
+// meetStrangers speaks now and then to nodes that gossip shows and the view has
+// not: two meshes that meet must notice it, and refuse each other.
+func (c *Core) meetStrangers() {
+	if c.now < c.voter.meetAt {
+		return
+	}
+	c.voter.meetAt = c.now.add(c.view.Params.stuckAfter())
+	for _, p := range c.roster {
+		if !p.Dead && !c.view.has(p.Member.ID) {
+			c.send(p.Member.ID, AskView{c.view.Epoch})
+		}
+	}
+}

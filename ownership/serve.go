@@ -1,0 +1,371 @@
+package ownership
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/lockmesh/lockmesh/ring"
+)
+
+func keyHash(key string) uint64 { return ring.Hash(key) }
+
+func (a LeaseID) compare(b LeaseID) int {
+	return cmp.Or(cmp.Compare(a.Client, b.Client), cmp.Compare(a.Number, b.Number))
+}
+
+func (a RequestID) compare(b RequestID) int {
+	return cmp.Or(cmp.Compare(a.Client, b.Client), cmp.Compare(a.Seq, b.Seq))
+}
+
+// sortedFunc lists a map's keys in order: nothing depends on map order.
+func sortedFunc[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, compare)
+	return keys
+}
+
+// openTable begins to serve after a take-over. K2: for a short grace all
+// requests for a free key, TryLock too, queue, and are evaluated in ticket order
+// at its end: who waited at the owner before goes first. If that owner itself
+// said that nobody waited, there is nothing to wait for.
+func (c *Core) openTable(o *owner, quiet bool) {
+	if !quiet && len(c.view.Groups[o.partition].Prior) > 0 {
+		o.table.graceEnd = c.now.add(c.view.Params.grace())
+	}
+}
+
+// onAcquire: K1: an owner serves only its own term.
+func (c *Core) onAcquire(from NodeID, m Acquire) {
+	o := c.served(from, m.Request, m.Partition, m.Term, false)
+	if o == nil {
+		return
+	}
+	if !c.wellFormed(m) { // K5
+		c.send(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term, Outcome: OutcomeInvalid})
+		return
+	}
+	c.lower(o, m.Request.Client, m.Low)
+	_, known := o.table.requests[m.Request]
+	if !c.serving(o) || o.table.graceEnd != 0 && !known {
+		c.park(o, parked{from: from, at: c.now, acquire: &m})
+		return
+	}
+	c.evaluate(o, from, m, c.now)
+}
+
+// onRelease: closes the request, whatever became of it (K1).
+func (c *Core) onRelease(from NodeID, m Release) {
+	o := c.served(from, m.Request, m.Partition, m.Term, true)
+	if o == nil {
+		return
+	}
+	c.lower(o, m.Request.Client, m.Low)
+	if !c.serving(o) {
+		c.park(o, parked{from: from, at: c.now, release: &m})
+		return
+	}
+	c.closeRequest(o, from, m)
+}
+
+// served returns the owner that a request is for, or says that it moved.
+func (c *Core) served(from NodeID, id RequestID, p Partition, t Term, release bool) *owner {
+	if !c.hasPartition(p) || id.Client == 0 {
+		return nil
+	}
+	o := c.owners[p]
+	if o == nil || o.term != t {
+		c.send(from, Answer{Request: id, Partition: p, Term: t, Release: release, Outcome: OutcomeMoved})
+		if Epoch(t) > c.view.Epoch {
+			c.send(from, AskView{c.view.Epoch})
+		}
+		return nil
+	}
+	return o
+}
+
+// wellFormed: K5.
+func (c *Core) wellFormed(m Acquire) bool {
+	return len(m.Key) > 0 && len(m.Key) <= MaxKeyBytes && len(m.Note) <= MaxNoteBytes && len(m.Name) <= MaxNameBytes &&
+		m.TTL > 0 && m.TTL <= c.view.Params.MaxTTL && c.partition(m.Key) == m.Partition
+}
+
+func (c *Core) partition(key string) Partition {
+	return Partition(ring.Partition(key, c.view.Params.Partitions))
+}
+
+// park keeps a request until it can be evaluated, the newest copy of each; a
+// Release that came stays one.
+func (c *Core) park(o *owner, n parked) {
+	t := &o.table
+	id := n.id()
+	i, found := t.parkedAt[id]
+	switch {
+	case found && (t.parked[i].release == nil || n.release != nil):
+		t.parked[i] = n
+	case !found && len(t.parked) < parkedMax:
+		t.parkedAt[id] = len(t.parked)
+		t.parked = append(t.parked, n)
+	case !found:
+		c.explain(o, n.from, id, Ticket{}, Reason{Code: ReasonFull})
+		return
+	}
+	if n.acquire != nil {
+		c.explain(o, n.from, id, Ticket{}, c.whyNot(o))
+	}
+}
+
+func (n parked) id() RequestID {
+	if n.acquire != nil {
+		return n.acquire.Request
+	}
+	return n.release.Request
+}
+
+// evaluateParked: K2: in ticket order; releases first, since they free keys.
+func (c *Core) evaluateParked(o *owner) {
+	all := o.table.parked
+	o.table.parked, o.table.parkedAt = nil, map[RequestID]int{}
+	slices.SortStableFunc(all, func(a, b parked) int {
+		switch {
+		case a.release != nil || b.release != nil:
+			return cmp.Compare(btoi(a.release == nil), btoi(b.release == nil))
+		case a.acquire.Ticket.before(b.acquire.Ticket):
+			return -1
+		case b.acquire.Ticket.before(a.acquire.Ticket):
+			return 1
+		}
+		return 0
+	})
+	for _, n := range all {
+		if n.release != nil {
+			c.closeRequest(o, n.from, *n.release)
+		} else {
+			c.evaluate(o, n.from, *n.acquire, n.at)
+		}
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// evaluate: K1: the outcome of a request is fixed when it is first evaluated;
+// later copies get the same.
+func (c *Core) evaluate(o *owner, from NodeID, m Acquire, at Time) {
+	t := &o.table
+	if r := t.requests[m.Request]; r != nil {
+		r.from, r.heard, r.sent = from, max(r.heard, at), max(r.sent, m.Sent)
+		switch r.state {
+		case requestWaiting:
+			c.explain(o, from, r.id, r.ticket, t.whyQueued(r))
+			return
+		case requestHeld:
+			t.touch(LeaseID{r.id.Client, r.lease}, at)
+		}
+		c.answerByRound(o, r, false)
+		return
+	}
+	if m.Request.Seq < c.mark(o, m.Request.Client).low {
+		return // closed long ago: a late copy
+	}
+	r := &request{id: m.Request, key: m.Key, lease: m.Lease, ttl: m.TTL, ticket: m.Ticket, sent: m.Sent, heard: at, from: from, name: m.Name, note: m.Note}
+	t.requests[r.id] = r
+	k := t.key(m.Key)
+	switch {
+	case k.record == nil && len(k.queue) == 0 && o.count < 1<<32-1:
+		c.grant(o, k, r)
+	case m.Try && k.record != nil:
+		r.holder = k.record.Holders[0]
+		c.close(o, r, OutcomeBusy)
+		c.answerByRound(o, r, false)
+	default:
+		o.enqueue(k, r)
+		c.explain(o, from, r.id, r.ticket, t.whyQueued(r))
+	}
+}
+
+// closeRequest ends a request for good.
+func (c *Core) closeRequest(o *owner, from NodeID, m Release) {
+	t := &o.table
+	r := t.requests[m.Request]
+	switch {
+	case r == nil && m.Request.Seq < c.mark(o, m.Request.Client).low:
+		// Forgotten since the client itself said that it is closed; whatever it
+		// was, it holds nothing. (The answer needs a request to hang on.)
+		r = &request{id: m.Request, state: requestClosed, outcome: OutcomeGone}
+		t.requests[r.id] = r
+		c.mark(o, m.Request.Client).closed = append(c.mark(o, m.Request.Client).closed, r.id.Seq)
+	case r == nil: // a copy of its Acquire that comes later must not be evaluated
+		r = &request{id: m.Request, key: m.Key}
+		t.requests[r.id] = r
+		c.close(o, r, OutcomeGone)
+	case r.state == requestWaiting:
+		k := t.keys[r.key]
+		k.queue = slices.DeleteFunc(k.queue, func(q *request) bool { return q == r })
+		t.tidy(r.key)
+		c.close(o, r, OutcomeGone)
+	case r.state == requestHeld:
+		c.ungrant(o, r)
+		r.released = true
+		c.close(o, r, OutcomeGone)
+		c.answerByWrite(o, from, Answer{Request: r.id, Release: true, Outcome: OutcomeReleased})
+		return
+	}
+	r.from = from
+	c.answerByRound(o, r, true)
+}
+
+// answerByWrite sends an answer when the newest write is committed (G2).
+func (c *Core) answerByWrite(o *owner, to NodeID, a Answer) {
+	a.Partition, a.Term = o.partition, o.term
+	if to == 0 {
+		return
+	}
+	o.certain = append(o.certain, pending{to: to, number: o.next - 1, answer: &a})
+}
+
+// answerByRound has a request answered after a confirm round that begins from
+// now on (G2). The answer is what holds when the round begins.
+func (c *Core) answerByRound(o *owner, r *request, release bool) {
+	bit := uint8(answersAcquire)
+	if release {
+		bit = answersRelease
+	}
+	if r.answers&bit != 0 {
+		return // the one on its way serves this copy too
+	}
+	r.answers |= bit
+	o.nextRound = append(o.nextRound, pending{answer: &Answer{Request: r.id, Release: release}})
+	c.soil(o)
+}
+
+// prepareAnswer fills an answer as its round begins: with the state of now, and
+// the newest client time received before (G2).
+func (c *Core) prepareAnswer(o *owner, a *pending) {
+	a.number = o.next - 1
+	if a.beat != nil {
+		a.ack = c.beatAnswer(o, a.beat)
+		return
+	}
+	r := o.table.requests[a.answer.Request]
+	if r == nil {
+		a.to = 0 // the client has closed it
+		return
+	}
+	ans := Answer{Request: r.id, Partition: o.partition, Term: o.term, Release: a.answer.Release, Echo: r.sent}
+	switch {
+	case ans.Release:
+		r.answers &^= answersRelease
+		ans.Outcome = OutcomeNotHeld
+		if r.released {
+			ans.Outcome = OutcomeReleased
+		}
+	case r.state == requestHeld:
+		r.answers &^= answersAcquire
+		ans.Outcome, ans.Token = OutcomeGranted, r.token
+	default:
+		r.answers &^= answersAcquire
+		ans.Outcome, ans.Holder = r.outcome, r.holder
+	}
+	assertEcho(ans.Echo, r.sent)
+	a.to, a.answer = r.from, &ans
+}
+
+// explain tells a client why its request is open. It is a hint: it rests on
+// nothing and decides nothing.
+func (c *Core) explain(o *owner, to NodeID, id RequestID, ticket Ticket, why Reason) {
+	c.send(to, Answer{Request: id, Partition: o.partition, Term: o.term, Outcome: OutcomeWaiting, Ticket: ticket, Reason: why})
+}
+
+// whyQueued: who has the key and how many wait before r.
+func (t *table) whyQueued(r *request) Reason {
+	k := t.keys[r.key]
+	why := Reason{Code: ReasonQueued, Ahead: max(0, slices.Index(k.queue, r))}
+	if k.record != nil {
+		why.Holder = k.record.Holders[0]
+	}
+	return why
+}
+
+// whyNot says why an owner does not serve.
+func (c *Core) whyNot(o *owner) Reason {
+	switch {
+	case !c.leaseValid():
+		return Reason{Code: ReasonNoLease}
+	case o.phase == ownerSealing && o.takeover.until != 0:
+		return Reason{Code: ReasonLostWait, Left: max(0, o.takeover.until.since(c.now))}
+	case o.phase != ownerActive:
+		return Reason{Code: ReasonTakeOver}
+	case o.table.graceEnd != 0:
+		return Reason{Code: ReasonGrace}
+	case o.stalled != 0 && c.now.since(o.stalled) > c.view.Params.resendEvery():
+		return Reason{Code: ReasonNoQuorum}
+	}
+	return Reason{}
+}
+
+// beat is a heartbeat item that waits for its round.
+type beat struct {
+	lease LeaseID
+	beat  uint64
+	sent  Echo
+	count int
+	xor   uint64
+}
+
+// onHeartbeat: K4: one message per owner, however many locks; the answer has one
+// echo per partition, none waits for another.
+func (c *Core) onHeartbeat(from NodeID, m Heartbeat) {
+	for _, i := range m.Items {
+		if !c.hasPartition(i.Partition) {
+			continue
+		}
+		o := c.owners[i.Partition]
+		if o == nil || o.term != i.Term || o.phase != ownerActive {
+			continue // the client sends it again, elsewhere if need be
+		}
+		b := beat{LeaseID{m.Client, i.Lease}, i.Beat, m.Sent, i.Count, i.Xor}
+		o.table.touch(b.lease, c.now)
+		c.awaitBeat(o, from, b)
+	}
+}
+
+// awaitBeat has a heartbeat answered by the next round; of several of one lease
+// the newest.
+func (c *Core) awaitBeat(o *owner, from NodeID, b beat) {
+	c.soil(o)
+	for i := range o.nextRound {
+		n := &o.nextRound[i]
+		if n.beat == nil || n.beat.lease != b.lease {
+			continue
+		}
+		if n.beat.beat < b.beat {
+			n.to, n.beat = from, &b
+		}
+		return
+	}
+	o.nextRound = append(o.nextRound, pending{to: from, beat: &b})
+}
+
+// beatAnswer compares digests; on a mismatch it lists what the owner has.
+func (c *Core) beatAnswer(o *owner, b *beat) *HeartbeatAckItem {
+	item := &HeartbeatAckItem{Partition: o.partition, Term: o.term, Lease: b.lease.Number, Beat: b.beat, Echo: b.sent}
+	l := o.table.leases[b.lease]
+	if l == nil {
+		item.Match = b.count == 0
+		return item
+	}
+	item.Match = b.count == len(l.held) && b.xor == l.xor
+	if !item.Match {
+		for _, t := range sortedKeys(l.held) {
+			item.Held = append(item.Held, HeldLock{Seq: l.held[t].Seq, Token: t})
+		}
+	}
+	return item
+}
