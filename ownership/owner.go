@@ -329,6 +329,7 @@ func (c *Core) release(o *owner) {
 		switch {
 		case a.number > committed:
 			kept = append(kept, a)
+		case a.to == 0: // its client has closed the request
 		case a.answer != nil:
 			o.assertAnswerTerm(a.answer.Term)
 			c.send(a.to, *a.answer)

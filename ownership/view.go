@@ -318,6 +318,9 @@ func (c *Core) raisePromises() {
 func (c *Core) resetVoter(old *View) {
 	was := c.voter
 	v := voter{settled: was.settled, joins: was.joins, lastTick: was.lastTick, silentFrom: was.silentFrom, meetAt: was.meetAt, look: true}
+	if len(was.seen) == 0 {
+		old = nil // what was seen under another NodeID is forgotten (V6)
+	}
 	if old == nil || !old.isVoter(c.id) {
 		v.silentFrom, v.lastTick = c.now, c.now
 	}

@@ -28,12 +28,15 @@ type World struct {
 	// OnEvent sees every event of every core, OnSend every message that is sent.
 	OnEvent func(n *Node, e ownership.Event)
 	OnSend  func(from *Node, e ownership.Envelope)
+	// OnDeliver sees every message that arrives.
+	OnDeliver func(from, to *Node, m ownership.Message)
 
 	Rand   *rand.Rand
 	Steps  int
 	events eventHeap
 	order  uint64
 	lastID uint64
+	still  int   // events at this very moment
 	Wall   int64 // unix seconds at true time 0
 }
 
@@ -166,6 +169,11 @@ func (w *World) Step() bool {
 		return false
 	}
 	e := heap.Pop(&w.events).(event)
+	if w.still++; e.at > w.Now {
+		w.still = 0
+	} else if w.still > 1_000_000 {
+		panic(fmt.Sprintf("a million events at one moment, the last for %v", e.to))
+	}
 	w.Now = e.at
 	w.handle(e)
 	return true
@@ -216,6 +224,9 @@ func (w *World) handle(e event) {
 		if m := e.input.(ownership.Receive); w.Deliver != nil && !w.Deliver(e.from, n, m.Message) {
 			return
 		}
+		if w.OnDeliver != nil {
+			w.OnDeliver(e.from, n, e.input.(ownership.Receive).Message)
+		}
 	}
 	w.step(n, e.input)
 }
@@ -223,8 +234,9 @@ func (w *World) handle(e event) {
 func (w *World) step(n *Node, in ...ownership.Input) {
 	w.Steps++
 	out := n.Core.Step(n.Local(), in...)
-	n.wake = n.trueAt(out.Wake)
+	n.wake = 1 << 62
 	if out.Wake < 1<<62 {
+		n.wake = n.trueAt(out.Wake)
 		w.post(event{at: max(n.wake, w.Now), to: n})
 	}
 	from := n.Core.ID()

@@ -1,0 +1,58 @@
+// Package mesh is an embedded, exact, distributed lock service: every process of
+// a fleet calls [Join], and from then on [Node.Lock] on any of them locks a key
+// for all of them. There is no server to run and no disk.
+//
+// # What is guaranteed
+//
+//   - Of a key there is one holder in the replicated state at any time, whatever
+//     crashes, restarts, is cut off or delayed. This rests on quorums alone.
+//   - Fencing tokens ([Lock.Token]) of a key strictly rise in the order of its
+//     grants, across every change of the fleet, refounding included. A resource
+//     that refuses a token below the highest it has seen is protected without
+//     any clock.
+//   - No two holders believe in one lock at the same time: the one before has
+//     seen Done closed when the next is granted. This rests on the rates of the
+//     clocks being right within Params.ClockDrift; no clock is ever compared
+//     with another.
+//   - The loss of a lock is signalled at its deadline by the holder's own clock,
+//     network or not, and on Linux that clock counts suspended time.
+//   - Every answer is linearizable, "busy" too. Waiters are served first come,
+//     first served, over all nodes.
+//   - A grant that was answered is not forgotten before it is released or has
+//     run out, as long as fewer than a majority of the replicas of its partition
+//     die at once. If more do, its keys wait until every lease that may be held
+//     has run out (MembershipTTL + MaxTTL), and go on.
+//
+// # What is not
+//
+//   - A holder that is stopped for longer than its TTL (a suspended machine, a
+//     long pause) and does not look at Done, Err or State before it acts can act
+//     without the lock. Where that matters, send the token along and have the
+//     resource check it: no lock service can do that for you.
+//   - Of a split, only the side with a majority of the voters goes on. A fleet
+//     that loses a majority of its voters at once stops and says so.
+//   - Nothing is kept on disk: when all nodes are down, all locks are gone. A
+//     mesh that is founded anew therefore waits before it grants: see
+//     [Config.Fresh].
+//   - A virtual machine that is cloned or restored from a snapshot can be two
+//     nodes with one identity. That is not covered.
+//   - Without TLS a peer is believed when it says who it is: the port belongs
+//     in a network whose hosts are trusted.
+//   - A lock is not reentrant, and belongs to the process, not to a goroutine.
+//
+// # One Lock call
+//
+//  1. The key's hash gives its partition, the view the partition's owner: one
+//     of the nodes, perhaps this one. It is asked.
+//  2. The owner puts the caller in line, or grants: it writes the new holder
+//     with the next token into its state and sends the write to the partition's
+//     other replicas.
+//  3. When a majority of them has it, the owner answers.
+//  4. The caller's deadline is the moment it asked, plus TTL, less the drift
+//     that is allowed for. The owner waits longer before it gives the key away.
+//  5. Every third of the TTL the node renews all its locks with one message for
+//     each owner.
+//
+// Packages ownership (the protocol, its specification and invariants), ring (who
+// owns what) and transport (messages) are below this one.
+package mesh

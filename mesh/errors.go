@@ -1,0 +1,100 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// The errors of this package, for errors.Is. What is returned says more: see
+// [Error].
+var (
+	// ErrLocked: somebody else holds the key. TryLock returns it, and Lock when
+	// ctx ended while it waited its turn.
+	ErrLocked = errors.New("locked by another holder")
+
+	// ErrLost: the lock is no longer held, and not because of Unlock.
+	ErrLost = errors.New("lock lost")
+
+	// ErrReleased: the lock was given back by Unlock or Leave.
+	ErrReleased = errors.New("lock released")
+
+	// ErrUnavailable: the call could not be served before its ctx ended: no
+	// view, no quorum, or an owner that does not answer. errors.Is holds for
+	// the error of the ctx as well.
+	ErrUnavailable = errors.New("unavailable")
+
+	// ErrClosed: the node has been closed or is leaving.
+	ErrClosed = errors.New("node closed")
+
+	// ErrInvalid: an argument or the configuration is refused. Nothing was
+	// changed.
+	ErrInvalid = errors.New("invalid")
+)
+
+// Error is what the calls of this package fail with. Use errors.Is to tell
+// causes apart and Error for people; errors.As gives the call and its key.
+type Error struct {
+	Op  string // the method or function that failed: "Lock", "Join", …
+	Key string // the key it was for, "" if none
+	Err error  // why
+}
+
+// Error says what failed, on which key, and why.
+func (e *Error) Error() string {
+	if e.Key == "" {
+		return "lockmesh: " + e.Op + ": " + e.Err.Error()
+	}
+	key := e.Key
+	if len(key) > 64 {
+		key = key[:64] + "…"
+	}
+	return "lockmesh: " + e.Op + " " + quote(key) + ": " + e.Err.Error()
+}
+
+// Unwrap returns why.
+func (e *Error) Unwrap() error { return e.Err }
+
+// reason is an error that says one thing to people and is several to errors.Is.
+type reason struct {
+	text string
+	is   []error
+}
+
+func (r *reason) Error() string   { return r.text }
+func (r *reason) Unwrap() []error { return r.is }
+
+// because returns an error with this text for which errors.Is holds with each of is.
+func because(text string, is ...error) error { return &reason{text, is} }
+
+// invalid returns an ErrInvalid that names all of whats, of which there is at
+// least one.
+func invalid(whats ...string) error { return because(strings.Join(whats, "; "), ErrInvalid) }
+
+// ended is the error of a call whose ctx is over: ctx.Err(), its cause if that
+// says more, kind, and text, which says what the call was waiting for.
+func ended(ctx context.Context, kind error, text string) error {
+	is := []error{ctx.Err()}
+	why := ctx.Err().Error()
+	if cause := context.Cause(ctx); cause != ctx.Err() {
+		is = append(is, cause)
+		why = cause.Error()
+	}
+	if kind != nil {
+		is = append(is, kind)
+	}
+	if text != "" {
+		why = text + " (" + why + ")"
+	}
+	return because(why, is...)
+}
+
+func isLost(err error) bool { return errors.Is(err, ErrLost) }
+
+// joinLost adds to the error of Do's fn that the lock was lost.
+func joinLost(err error, key string, lost error) error {
+	if lost == nil {
+		return err
+	}
+	return errors.Join(err, &Error{"Do", key, lost})
+}

@@ -1,0 +1,413 @@
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/lockmesh/lockmesh/ownership"
+	"github.com/lockmesh/lockmesh/transport"
+)
+
+// This file is memberlist's one door. What memberlist says is a hint: who may
+// be alive, and at which address. It carries no lock state, because it reorders
+// and drops what it carries.
+//
+// What one must know of memberlist, and what is done about it here:
+//
+//   - It calls its delegates with its lock held: they copy what they are told
+//     into maps of their own, and wake a goroutine that reads them. They never
+//     call it back and never keep a *Node.
+//   - It does not notice a restart within about 300 ms: its node name is made
+//     of the NodeID, and the NodeID travels in the metadata.
+//   - A crash and a leave look the same: both are "gone". A node that leaves
+//     says so in the protocol.
+//   - It never looks again for nodes that were away for GossipToTheDeadTime:
+//     the rejoin loop contacts seeds and lost members for ever.
+//   - It looks names up by itself, oddly: it is only given addresses.
+//   - Its Shutdown ends its goroutines without waiting for them: one may be in
+//     the middle of a probe and end up to probeInterval later. It touches
+//     nothing any more.
+
+// Timing of the failure detector: a crash is noticed within about 1.3 s in a
+// small fleet, and by the transport at once if the host still refuses
+// connections. It need not be sure: the protocol asks for silence as well.
+const (
+	probeInterval = 300 * time.Millisecond
+	probeTimeout  = 150 * time.Millisecond
+	suspicionMult = 2 // × probeInterval × log10(n)
+
+	rejoinAlone  = 500 * time.Millisecond // pace of contacting seeds without a view …
+	rejoinJitter = 300 * time.Millisecond
+	rejoinEvery  = 10 * time.Second // … and with one: partitions heal this way
+	rejoinSpread = 5 * time.Second
+	lookupFor    = 10 * time.Second // bounds Lookup and Discover
+	dialFor      = 2 * time.Second  // bounds one contact with a seed
+)
+
+// gossipConfig is what a gossip is made of.
+type gossipConfig struct {
+	cluster  string
+	self     ownership.Member
+	addr     netip.AddrPort // self.Addr
+	port     transport.Gossip
+	seeds    []string
+	discover func(context.Context) ([]string, error)
+	lookup   lookupFunc
+	rand     func() uint64
+	log      *slog.Logger
+
+	// tell hands changes to the node. It is called from one goroutine.
+	tell func([]gossipNews)
+	// round is told how each round of contacting seeds went; it says how soon
+	// the next is due (alone) and which other addresses to try then.
+	round func(rejoinResult) (alone bool, also []string)
+}
+
+// gossipNews is one change of what gossip believes.
+type gossipNews struct {
+	member ownership.Member
+	dead   bool
+}
+
+// rejoinResult says what became of the seeds in one round.
+type rejoinResult struct {
+	met     int               // that answered as nodes of this cluster
+	foreign map[string]string // address -> cluster, of those that belong to another
+	trouble []string          // what went wrong with the others, for people
+}
+
+// gossip runs memberlist for one node, and again under another name after a
+// rename. Its methods may be called from any goroutine.
+type gossip struct {
+	cfg    gossipConfig
+	ctx    context.Context // ends with close
+	cancel context.CancelFunc
+	wake   chan struct{} // there is news
+	ended  sync.WaitGroup
+
+	mu      sync.Mutex // held for moments; never while memberlist is called
+	news    map[string]gossipNews
+	order   []string // keys of news, oldest first
+	foreign map[string]string
+	refused seldom // log lines about foreign nodes
+
+	life  sync.Mutex             // one start, leave or stop of memberlist at a time
+	list  *memberlist.Memberlist // nil when stopped
+	fresh chan struct{}          // cap 1: contact the seeds now
+}
+
+// startGossip makes the node known under its name and begins to contact seeds.
+func startGossip(cfg gossipConfig) (*gossip, error) {
+	g := &gossip{
+		cfg:     cfg,
+		wake:    make(chan struct{}, 1),
+		news:    map[string]gossipNews{},
+		foreign: map[string]string{},
+		refused: seldom{every: time.Minute},
+		fresh:   make(chan struct{}, 1),
+	}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	if err := g.start(cfg.self); err != nil {
+		g.cancel()
+		return nil, err
+	}
+	g.ended.Add(2)
+	go g.runNews()
+	go g.runRejoin()
+	return g, nil
+}
+
+// start runs memberlist for self.
+func (g *gossip) start(self ownership.Member) error {
+	d := newGossipDoor(g.cfg.port, g.cfg.addr)
+	hooks := &gossipHooks{g: g, self: self.ID, meta: meta{g.cfg.cluster, self}.encode()}
+
+	c := memberlist.DefaultLANConfig()
+	c.Name = self.Name + "#" + hexID(self.ID)
+	c.Transport = d
+	c.AdvertiseAddr = g.cfg.addr.Addr().String()
+	c.AdvertisePort = int(g.cfg.addr.Port())
+	c.ProbeInterval = probeInterval
+	c.ProbeTimeout = probeTimeout
+	c.SuspicionMult = suspicionMult
+	c.AwarenessMaxMultiplier = 1 // a probe never takes longer than probeInterval, nor does the end
+	c.TCPTimeout = dialFor
+	c.GossipInterval = 100 * time.Millisecond
+	c.PushPullInterval = 15 * time.Second
+	c.GossipToTheDeadTime = 30 * time.Second
+	c.EnableCompression = false
+	c.DNSConfigPath = "" // names are never given to it
+	c.Logger = log.New(newGossipLog(g.cfg.log), "", 0)
+	c.Delegate, c.Events, c.Alive, c.Merge = hooks, hooks, hooks, hooks
+	list, err := memberlist.Create(c)
+	if err != nil {
+		d.Shutdown()
+		return fmt.Errorf("gossip does not start: %w", err)
+	}
+	g.list = list
+	return nil
+}
+
+// rename goes on as another node: to gossip this is one node that ends and
+// another that starts. It returns at once.
+func (g *gossip) rename(self ownership.Member) {
+	g.ended.Add(1)
+	go func() {
+		defer g.ended.Done()
+		g.life.Lock()
+		defer g.life.Unlock()
+		if g.ctx.Err() != nil {
+			return
+		}
+		g.stop()
+		if err := g.start(self); err != nil {
+			g.cfg.log.Error("gossip does not start again; restart this process", "err", err)
+		}
+		g.rejoinNow()
+	}()
+}
+
+// rejoinNow contacts the seeds without waiting for the next round.
+func (g *gossip) rejoinNow() {
+	select {
+	case g.fresh <- struct{}{}:
+	default:
+	}
+}
+
+// leave says goodbye to gossip, and returns when that went out or after patience.
+func (g *gossip) leave(patience time.Duration) {
+	g.life.Lock()
+	defer g.life.Unlock()
+	if g.ctx.Err() == nil && g.list != nil {
+		g.list.Leave(patience) // an error says that nobody confirmed: a hint lost
+	}
+}
+
+// close ends gossip without a goodbye.
+func (g *gossip) close() {
+	g.cancel()
+	g.life.Lock()
+	g.stop()
+	g.life.Unlock()
+	g.ended.Wait()
+}
+
+// stop ends memberlist. The caller holds life.
+func (g *gossip) stop() {
+	if g.list != nil {
+		g.list.Shutdown()
+		g.list = nil
+	}
+}
+
+// note is called by the hooks, with memberlist's lock held.
+func (g *gossip) note(name string, n gossipNews) {
+	g.mu.Lock()
+	if _, known := g.news[name]; !known {
+		g.order = append(g.order, name)
+	}
+	g.news[name] = n
+	g.mu.Unlock()
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// runNews hands on what the hooks noted: of each node only the latest.
+func (g *gossip) runNews() {
+	defer g.ended.Done()
+	for {
+		select {
+		case <-g.ctx.Done():
+			return
+		case <-g.wake:
+		}
+		g.mu.Lock()
+		var news []gossipNews
+		for _, name := range g.order {
+			news = append(news, g.news[name])
+		}
+		g.news, g.order = map[string]gossipNews{}, nil
+		g.mu.Unlock()
+		if len(news) > 0 {
+			g.cfg.tell(news)
+		}
+	}
+}
+
+// runRejoin contacts the seeds again and again, for ever.
+func (g *gossip) runRejoin() {
+	defer g.ended.Done()
+	var also []string
+	for {
+		var alone bool
+		alone, also = g.cfg.round(g.rejoin(also))
+		wait := rejoinEvery + time.Duration(g.cfg.rand()%uint64(rejoinSpread))
+		if alone {
+			wait = rejoinAlone + time.Duration(g.cfg.rand()%uint64(rejoinJitter))
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-g.fresh:
+			t.Stop()
+		case <-g.ctx.Done():
+			t.Stop()
+			return
+		}
+	}
+}
+
+// rejoin contacts the seeds and these other addresses, all at once: one that
+// drops packets must not keep the rest waiting.
+func (g *gossip) rejoin(also []string) rejoinResult {
+	res := rejoinResult{foreign: map[string]string{}}
+	addrs := g.lookupSeeds(&res)
+	for _, a := range also {
+		if ap, err := netip.ParseAddrPort(a); err == nil {
+			addrs[ap] = a
+		}
+	}
+	g.life.Lock()
+	list := g.list
+	g.life.Unlock()
+	if list == nil {
+		return res
+	}
+
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for addr, seed := range addrs {
+		if addr == g.cfg.addr {
+			continue
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			_, err := list.Join([]string{addr.String()})
+			mu.Lock()
+			defer mu.Unlock()
+			g.mu.Lock()
+			cluster, foreign := g.foreign[addr.String()]
+			delete(g.foreign, addr.String())
+			g.mu.Unlock()
+			switch {
+			case err == nil:
+				res.met++
+			case foreign:
+				res.foreign[addr.String()] = cluster
+				res.trouble = append(res.trouble, fmt.Sprintf("seed %s belongs to the cluster %q, not %q", seed, cluster, g.cfg.cluster))
+			default:
+				res.trouble = append(res.trouble, fmt.Sprintf("seed %s: %v", seed, rootOf(err, addr)))
+			}
+		}()
+	}
+	wg.Wait()
+	return res
+}
+
+// lookupSeeds returns the addresses of the seeds and what each was called.
+func (g *gossip) lookupSeeds(res *rejoinResult) map[netip.AddrPort]string {
+	ctx, cancel := context.WithTimeout(g.ctx, lookupFor)
+	defer cancel()
+	seeds := g.cfg.seeds
+	if g.cfg.discover != nil {
+		var err error
+		if seeds, err = g.cfg.discover(ctx); err != nil {
+			res.trouble = append(res.trouble, fmt.Sprintf("Discover: %v", err))
+		}
+	}
+	addrs := map[netip.AddrPort]string{}
+	for _, seed := range seeds {
+		if err := checkHostPort(seed, false); err != nil {
+			res.trouble = append(res.trouble, fmt.Sprintf("seed %q: %v; write host:port", seed, err))
+			continue
+		}
+		all, err := g.cfg.lookup.resolve(ctx, seed)
+		if err != nil {
+			res.trouble = append(res.trouble, fmt.Sprintf("seed %s does not resolve: %v", seed, err))
+		}
+		for _, a := range all {
+			addrs[a] = seed
+		}
+	}
+	return addrs
+}
+
+// rootOf takes memberlist's wrapping off an error: it keeps causes only as text.
+func rootOf(err error, addr netip.AddrPort) string {
+	text := err.Error()
+	if _, root, ok := strings.Cut(text, "failed to join "+addr.String()+": "); ok {
+		text = root
+	}
+	return strings.TrimSpace(text)
+}
+
+// gossipHooks are memberlist's delegates for one name. Every method is called
+// with memberlist's lock held or in its receive path: none may wait.
+type gossipHooks struct {
+	g    *gossip
+	self ownership.NodeID
+	meta []byte
+}
+
+func (h *gossipHooks) NodeMeta(limit int) []byte            { return h.meta[:min(limit, len(h.meta))] }
+func (h *gossipHooks) NotifyMsg([]byte)                     {}
+func (h *gossipHooks) GetBroadcasts(_, _ int) [][]byte      { return nil }
+func (h *gossipHooks) LocalState(bool) []byte               { return nil }
+func (h *gossipHooks) MergeRemoteState(_ []byte, _ bool)    {}
+func (h *gossipHooks) NotifyJoin(n *memberlist.Node)        { h.note(n, false) }
+func (h *gossipHooks) NotifyUpdate(n *memberlist.Node)      { h.note(n, false) }
+func (h *gossipHooks) NotifyLeave(n *memberlist.Node)       { h.note(n, true) }
+func (h *gossipHooks) NotifyAlive(n *memberlist.Node) error { return h.judge(n) }
+
+func (h *gossipHooks) note(n *memberlist.Node, dead bool) {
+	if m, err := decodeMeta(n.Meta); err == nil && m.member.ID != h.self {
+		h.g.note(n.Name, gossipNews{m.member, dead})
+	}
+}
+
+// judge refuses nodes that are not ours, however gossip came to hear of them.
+func (h *gossipHooks) judge(n *memberlist.Node) error {
+	m, err := decodeMeta(n.Meta)
+	if err == nil && m.cluster != h.g.cfg.cluster {
+		err = fmt.Errorf("it belongs to the cluster %q", m.cluster)
+	}
+	return err
+}
+
+// NotifyMerge refuses a whole exchange with a node of another cluster.
+func (h *gossipHooks) NotifyMerge(peers []*memberlist.Node) error {
+	g := h.g
+	var refusal error
+	for _, n := range peers {
+		m, err := decodeMeta(n.Meta)
+		if err != nil || m.cluster == g.cfg.cluster {
+			continue // judge sees the former
+		}
+		refusal = fmt.Errorf("%s belongs to the cluster %q, not %q", m.member.Name, m.cluster, g.cfg.cluster)
+		g.mu.Lock()
+		if len(g.foreign) < maxRoster {
+			g.foreign[net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))] = m.cluster
+		}
+		say := g.refused.ok(time.Now(), m.member.Addr)
+		g.mu.Unlock()
+		if say {
+			g.cfg.log.Warn("refused a node of another cluster: give each fleet seeds of its own",
+				"node", m.member.Name, "addr", m.member.Addr, "cluster", m.cluster, "mine", g.cfg.cluster)
+		}
+	}
+	return refusal
+}

@@ -1,0 +1,395 @@
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
+)
+
+// Lock is a lock that was granted. Its methods may be called from any
+// goroutine, and for ever: also after the lock is lost and the node closed.
+//
+// A Lock is held until it is released or lost. Unless it was taken with NoRenew
+// it is renewed automatically until then, so it is lost only if no renewal was
+// confirmed for one TTL. Its holder learns of a loss from Done, by its own clock
+// and at the latest at Deadline, whatever the network does.
+type Lock struct {
+	node   *Node
+	key    string
+	handle ownership.Handle
+	ttl    time.Duration
+	renews bool
+
+	granted chan error    // cap 1: how the call ended; nil is granted
+	done    chan struct{} // closed with err
+	closed  chan struct{} // closed with closedErr: the owner has confirmed the release, or will not
+
+	mu        sync.Mutex // held for moments
+	phase     lockPhase
+	token     ownership.Token
+	deadline  ownership.Time
+	err       error // not nil once done is closed
+	closedErr error // Unlock's result once closed is closed
+	pending   ownership.Pending
+	beats     []chan<- error // waiting Renew calls, each of cap 1
+	ctx       context.Context
+	cancel    context.CancelCauseFunc // nil until Context was called
+}
+
+// lockPhase is where a Lock stands.
+type lockPhase uint8
+
+const (
+	lockPending   lockPhase = iota // asked for, not answered
+	lockCancelled                  // given up before it was answered
+	lockHeld
+	lockReleasing // released here, the owner has not confirmed it
+	lockOver
+)
+
+// State is what the holder knows of its lock.
+type State uint8
+
+// The states of a Lock. Only Held and Jeopardy mean that it is held.
+const (
+	Held     State = iota + 1
+	Jeopardy       // held, but renewals have failed: more than half of the TTL is gone
+	Lost           // no longer held; Err says why
+	Released       // given back by Unlock or Leave
+)
+
+// String returns the name of the state.
+func (s State) String() string {
+	switch s {
+	case Held:
+		return "Held"
+	case Jeopardy:
+		return "Jeopardy"
+	case Lost:
+		return "Lost"
+	case Released:
+		return "Released"
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+func newLock(n *Node, key string, h ownership.Handle, o options) *Lock {
+	return &Lock{
+		node: n, key: key, handle: h, ttl: o.ttl, renews: !o.noRenew,
+		granted: make(chan error, 1), done: make(chan struct{}), closed: make(chan struct{}),
+	}
+}
+
+// Key is the key that is locked.
+func (l *Lock) Key() string { return l.key }
+
+// Token is the fencing token: it strictly rises over the grants of the key.
+// Whoever writes to something that the lock protects sends it along, and the
+// receiver refuses a token below the highest it has seen: no clock is then
+// needed for the protection to hold. (Kleppmann, "How to do distributed
+// locking", 2016; the sequencer of Chubby, section 2.4.)
+func (l *Lock) Token() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return uint64(l.token)
+}
+
+// Done is closed when the lock is released or lost, at the latest at Deadline.
+// After a suspend of the machine it may be late by 50 ms; State and Err are not.
+func (l *Lock) Done() <-chan struct{} { return l.done }
+
+// Err is nil while the lock is held. Afterwards errors.Is finds ErrReleased or
+// ErrLost in it, and its text says how it came to that.
+func (l *Lock) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire()
+	return l.err
+}
+
+// Context returns a context that ends with Done; its cause is Err. It carries
+// no values and no deadline. Each call returns the same one.
+func (l *Lock) Context() context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire()
+	if l.ctx == nil {
+		l.ctx, l.cancel = context.WithCancelCause(context.Background())
+		if l.err != nil {
+			l.cancel(l.err)
+		}
+	}
+	return l.ctx
+}
+
+// Deadline is until when the lock is held if no further renewal succeeds: TTL,
+// less the clock drift that is allowed for, after the last confirmed renewal
+// was sent. It is converted to time.Time by the clock of the call, so it is
+// wrong if the machine is suspended or its wall clock set afterwards; Done,
+// State and Err are not.
+func (l *Lock) Deadline() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.node.wallAt(l.deadline)
+}
+
+// State is what the holder knows now.
+func (l *Lock) State() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := l.expire()
+	switch {
+	case l.err == nil && l.renews && left < l.ttl/2:
+		return Jeopardy
+	case l.err == nil:
+		return Held
+	case l.phase == lockReleasing, l.err == errReleased:
+		return Released
+	}
+	return Lost
+}
+
+// Renew renews the lock now and returns when that is confirmed: Deadline is then
+// later. It is needed with NoRenew only. When ctx ends first, the error is
+// ErrUnavailable as well as ctx.Err(), and the lock still held until Deadline.
+// The error is ErrLost or ErrReleased when the lock is no longer held.
+func (l *Lock) Renew(ctx context.Context) error {
+	beat := make(chan error, 1)
+	l.mu.Lock()
+	l.expire()
+	if l.err != nil {
+		defer l.mu.Unlock()
+		return &Error{"Renew", l.key, l.err}
+	}
+	l.beats = append(l.beats, beat)
+	l.mu.Unlock()
+	l.node.mail.post(ownership.Extend{Handle: l.handle}) // the end of the loop ends the lock, and so this call
+	select {
+	case err := <-beat:
+		if err != nil {
+			return &Error{"Renew", l.key, err}
+		}
+		return nil
+	case <-ctx.Done():
+		return &Error{"Renew", l.key, ended(ctx, ErrUnavailable, "the owner has not confirmed the renewal")}
+	}
+}
+
+// Unlock releases the lock and returns when its owner has confirmed that: the
+// next in line then has it. From the call on the lock is not held here, Done is
+// closed and renewals have stopped.
+//
+// When ctx ends first, the error is ErrUnavailable as well as ctx.Err(), and the
+// node goes on trying; a ctx that is over at the start is a way to release
+// without waiting. The error is ErrLost when the lock had been lost before.
+// Calling it again waits for the same outcome.
+func (l *Lock) Unlock(ctx context.Context) error {
+	if err := l.unlock(ctx); err != nil {
+		return &Error{"Unlock", l.key, err}
+	}
+	return nil
+}
+
+func (l *Lock) unlock(ctx context.Context) error {
+	if l.release() {
+		l.node.mail.post(ownership.Unlock{Handle: l.handle})
+	}
+	select {
+	case <-l.closed:
+		return l.outcome()
+	default:
+	}
+	select {
+	case <-l.closed:
+		return l.outcome()
+	case <-ctx.Done():
+		return ended(ctx, ErrUnavailable, "the owner has not confirmed the release; it goes on in the background")
+	}
+}
+
+func (l *Lock) outcome() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closedErr
+}
+
+// errReleased is Err after Unlock and Leave.
+var errReleased = because("lock released", ErrReleased)
+
+// release ends a held lock and reports whether the core must be told.
+func (l *Lock) release() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire()
+	if l.phase != lockHeld {
+		return false
+	}
+	l.phase = lockReleasing
+	l.end(errReleased)
+	return true
+}
+
+// end closes done. The caller holds mu and sets the phase.
+func (l *Lock) end(err error) {
+	l.err = err
+	close(l.done)
+	for _, beat := range l.beats {
+		beat <- err
+	}
+	l.beats = nil
+	if l.cancel != nil {
+		l.cancel(err)
+	}
+}
+
+// finish closes closed. The caller holds mu.
+func (l *Lock) finish(err error) {
+	if l.phase != lockOver {
+		l.phase = lockOver
+		l.closedErr = err
+		close(l.closed)
+	}
+}
+
+// expire ends a lock whose deadline has passed, however late the loop is, and
+// returns what is left of it. The caller holds mu.
+//
+// K3: past the deadline Done closes, whatever the network does.
+func (l *Lock) expire() (left time.Duration) {
+	if l.phase != lockHeld {
+		return 0
+	}
+	left = time.Duration(l.deadline - l.node.now())
+	if left <= 0 {
+		l.lost(ownership.LostExpired)
+	}
+	return left
+}
+
+// lost ends a held lock for this cause. The caller holds mu.
+func (l *Lock) lost(cause ownership.LostCause) {
+	l.end(lostBecause(cause))
+	l.finish(l.err)
+}
+
+func lostBecause(cause ownership.LostCause) error {
+	text := "lock lost"
+	switch cause {
+	case ownership.LostExpired:
+		text = "lock lost: no renewal was confirmed before its deadline"
+	case ownership.LostMissing:
+		text = "lock lost: its owner no longer has it"
+	case ownership.LostOtherMesh:
+		text = "lock lost: this node now belongs to another mesh"
+	}
+	return because(text, ErrLost)
+}
+
+// The following are called by the loop, when the core says so.
+
+func (l *Lock) onGranted(e ownership.Granted) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.phase == lockPending { // else the core is about to learn that it was cancelled
+		l.phase, l.token, l.deadline = lockHeld, e.Token, e.Deadline
+		l.granted <- nil
+	}
+}
+
+// onRefused ends a call that gets no lock.
+func (l *Lock) onRefused(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.phase == lockPending {
+		l.granted <- err
+	}
+	l.finish(nil)
+}
+
+func (l *Lock) onExtended(e ownership.Extended) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.phase != lockHeld {
+		return
+	}
+	l.deadline = max(l.deadline, e.Deadline)
+	for _, beat := range l.beats {
+		beat <- nil
+	}
+	l.beats = nil
+}
+
+func (l *Lock) onLost(e ownership.Lost) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.phase {
+	case lockHeld:
+		l.lost(e.Cause)
+	case lockReleasing:
+		l.finish(lostBecause(e.Cause))
+	default:
+		l.finish(nil)
+	}
+}
+
+func (l *Lock) onReleased(e ownership.Released) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.phase == lockReleasing && !e.Held {
+		l.finish(because("lock lost before it was released", ErrLost))
+		return
+	}
+	l.finish(nil)
+}
+
+func (l *Lock) onPending(e ownership.Pending) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = e
+}
+
+// onClosed ends whatever is still open when the node stops.
+func (l *Lock) onClosed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.phase {
+	case lockPending:
+		l.granted <- ErrClosed
+		l.finish(nil)
+	case lockHeld:
+		l.end(because("lock lost: the node was closed", ErrLost, ErrClosed))
+		l.finish(l.err)
+	case lockReleasing:
+		l.finish(because("the node was closed before the owner confirmed the release", ErrUnavailable, ErrClosed))
+	default:
+		l.finish(nil)
+	}
+}
+
+// letGo is what Leave does with a lock: a call that waits ends with ErrClosed,
+// a held lock is released. It reports whether the core must be told.
+func (l *Lock) letGo() bool {
+	l.mu.Lock()
+	waits := l.phase == lockPending
+	if waits {
+		l.phase = lockCancelled
+		l.granted <- ErrClosed
+	}
+	l.mu.Unlock()
+	return waits || l.release()
+}
+
+// giveUp ends a call whose ctx is over. It reports false when the lock was
+// granted or refused in the same moment: granted has the answer then.
+func (l *Lock) giveUp() (last ownership.Pending, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.phase != lockPending {
+		return last, false
+	}
+	l.phase = lockCancelled
+	return l.pending, true
+}

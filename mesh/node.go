@@ -1,0 +1,372 @@
+package mesh
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
+	"github.com/lockmesh/lockmesh/transport"
+)
+
+// Node is one member of a mesh, run by this process. Its methods may be called
+// from any goroutine. Several nodes may run in one process.
+type Node struct {
+	cfg  Config
+	env  Env
+	addr string // advertised
+	log  *slog.Logger
+	sink *logSink
+
+	id      atomic.Uint64 // the present NodeID
+	handles atomic.Uint64 // the last Handle given out
+	view    atomic.Pointer[ownership.View]
+
+	mail     *mailbox
+	loop     *loop
+	net      transport.Transport
+	detector detector
+
+	closing atomic.Bool   // Leave or Close was called
+	closed  chan struct{} // closed when everything has ended
+}
+
+// detector tells the loop who may be alive.
+type detector interface {
+	rename(self ownership.Member) // returns at once
+	rejoinNow()
+	leave(patience time.Duration)
+	close()
+}
+
+// Join starts a node and returns when it is a member of a view and may serve.
+//
+// ctx bounds the joining alone. When it ends first, everything that was started
+// is stopped, and the error (ErrUnavailable, and ctx.Err()) says what the node
+// was waiting for; so do log lines meanwhile. The error is ErrInvalid, with what
+// to write instead, if the configuration is refused: by itself, by this host, or
+// by the mesh.
+//
+// The node runs until Leave or Close.
+func Join(ctx context.Context, cfg Config) (*Node, error) {
+	n, err := open(ctx, cfg)
+	if err != nil {
+		return nil, &Error{"Join", "", err}
+	}
+	if err := n.awaitJoined(ctx); err != nil {
+		n.Close()
+		return nil, &Error{"Join", "", err}
+	}
+	return n, nil
+}
+
+// open starts a node.
+func open(ctx context.Context, cfg Config) (*Node, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, env: *cfg.Env, mail: newMailbox(), closed: make(chan struct{})}
+	n.log, n.sink = newLogger(cfg.Logger)
+	n.log = n.log.With("self", cfg.Name)
+	if err := n.start(ctx); err != nil {
+		n.sink.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context) error {
+	var world opener = realWorld{}
+	if n.env.Network != nil {
+		world = otherWorld{n.env.Network}
+	}
+	if err := world.listen(ctx, n); err != nil {
+		return err
+	}
+	n.id.Store(uint64(nodeID(n.env.Rand)))
+	self := n.self()
+	client := ownership.ClientID(nodeID(n.env.Rand))
+	core := ownership.New(ownership.Config{
+		ID: self.ID, Client: client, Name: self.Name, Addr: self.Addr, Zone: self.Zone,
+		Params: n.cfg.Params.core(), Founders: n.cfg.Founders, Fresh: n.cfg.Fresh,
+	}, n.now())
+	n.loop = newLoop(n, core, self)
+
+	id := transport.Identity{ID: self.ID, Cluster: n.cfg.Cluster, Name: n.cfg.Name}
+	hint := func(h transport.Hint) { n.mail.run(func() { n.loop.onHint(h) }) }
+	deliver := func(r transport.Received) { n.mail.deliver(r, &n.id) }
+	if err := n.net.Start(id, deliver, hint); err != nil {
+		n.net.Close()
+		return err
+	}
+	d, err := world.detect(n, self)
+	if err != nil {
+		n.net.Close()
+		return err
+	}
+	n.detector = d
+	n.log.Info("started", "id", hexID(self.ID), "addr", n.addr, "cluster", n.cfg.Cluster, "founders", n.cfg.Founders)
+	go n.loop.run()
+	return nil
+}
+
+// progressEvery is the pace of log lines while Join waits.
+const progressEvery = 5 * time.Second
+
+func (n *Node) awaitJoined(ctx context.Context) error {
+	progress := time.NewTicker(progressEvery)
+	defer progress.Stop()
+	for {
+		select {
+		case <-n.loop.joined:
+			return nil
+		case err := <-n.loop.refused:
+			return err
+		case <-progress.C:
+			n.log.Info("joining: " + n.waiting())
+		case <-ctx.Done():
+			return ended(ctx, ErrUnavailable, n.waiting())
+		}
+	}
+}
+
+// Lock waits until it holds the key: first come, first served, over all nodes.
+// ctx bounds the waiting alone, not the lock.
+//
+// When ctx ends first, nothing is held and the error is ctx.Err() as well as
+// ErrLocked, if all it waited for was its turn, or ErrUnavailable, if it could
+// not be served: no view, no quorum, an owner that does not answer. Its text says
+// what it was waiting for. Other errors: ErrInvalid, ErrClosed. All are *Error.
+//
+// Two locks of one key in one process exclude each other like any two. A lock
+// is not reentrant.
+func (n *Node) Lock(ctx context.Context, key string, opts ...Option) (*Lock, error) {
+	return n.acquire(ctx, "Lock", key, false, opts)
+}
+
+// TryLock is Lock without waiting for a turn: the error is ErrLocked, and says
+// who holds the key, when somebody does. It waits as Lock does for a mesh that
+// cannot answer.
+func (n *Node) TryLock(ctx context.Context, key string, opts ...Option) (*Lock, error) {
+	return n.acquire(ctx, "TryLock", key, true, opts)
+}
+
+func (n *Node) acquire(ctx context.Context, op, key string, try bool, opts []Option) (*Lock, error) {
+	o, err := n.cfg.Params.resolve(key, opts)
+	if err != nil {
+		return nil, &Error{op, key, err}
+	}
+	if n.closing.Load() {
+		return nil, &Error{op, key, ErrClosed}
+	}
+	if ctx.Err() != nil {
+		return nil, &Error{op, key, ended(ctx, ErrUnavailable, "ended before it was asked for")}
+	}
+	l := newLock(n, key, ownership.Handle(n.handles.Add(1)), o)
+	if !n.mail.call(l, ownership.Lock{Handle: l.handle, Key: key, TTL: o.ttl, Try: try, NoRenew: o.noRenew, Note: o.note}) {
+		return nil, &Error{op, key, ErrClosed}
+	}
+	select {
+	case err = <-l.granted:
+	case <-ctx.Done():
+		if last, gaveUp := l.giveUp(); gaveUp {
+			n.mail.post(ownership.Unlock{Handle: l.handle})
+			return nil, &Error{op, key, n.unserved(ctx, key, last)}
+		}
+		err = <-l.granted
+	}
+	if err != nil {
+		return nil, &Error{op, key, err}
+	}
+	return l, nil
+}
+
+// unlockFor bounds how long Do waits for the release once its ctx is over.
+const unlockFor = 2 * time.Second
+
+// Do locks key, calls fn, and unlocks. fn's ctx ends when ctx ends or the lock
+// is lost; its cause then is ctx's or the lock's Err. fn must return soon after:
+// only then does Do.
+//
+// Do returns the error of the locking, and then fn was not called; else fn's
+// error, joined with an ErrLost if the lock was lost before fn returned and the
+// release began. It waits for the release to be confirmed, once ctx is over two
+// seconds at most; a release that is not confirmed goes on in the background and
+// is no error. If fn panics, the lock is released and the panic goes on.
+func (n *Node) Do(ctx context.Context, key string, fn func(ctx context.Context, l *Lock) error, opts ...Option) (err error) {
+	if fn == nil {
+		return &Error{"Do", key, invalid("fn is nil")}
+	}
+	l, err := n.acquire(ctx, "Do", key, false, opts)
+	if err != nil {
+		return err
+	}
+	inner, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(l.Context(), func() { cancel(l.Err()) })
+	returned := false
+	defer func() {
+		stop()
+		cancel(nil)
+		lost := l.unlockFor(ctx, returned)
+		if returned {
+			err = joinLost(err, key, lost)
+		}
+	}()
+	err = fn(inner, l)
+	returned = true
+	return err
+}
+
+// unlockFor is Unlock for Do. It returns an error only if the lock was lost.
+func (l *Lock) unlockFor(ctx context.Context, patient bool) error {
+	if ctx.Err() != nil || !patient {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), unlockFor)
+		defer cancel()
+	}
+	if err := l.unlock(ctx); isLost(err) {
+		return err
+	}
+	return nil
+}
+
+// Leave releases all locks of this node, hands over what it owns, and stops: no
+// key is unavailable for longer than a hand-over takes. Calls that wait end with
+// ErrClosed; Done of held locks is closed with ErrReleased.
+//
+// When ctx ends first, the node stops at once, as by Close, and the error is
+// ErrUnavailable as well as ctx.Err(). In either case everything has ended when
+// Leave returns. A second call waits for the first.
+func (n *Node) Leave(ctx context.Context) error {
+	if n.closing.Swap(true) {
+		<-n.closed
+		return nil
+	}
+	err := n.handOver(ctx)
+	if err == nil {
+		n.detector.leave(goodbyeFor)
+	}
+	n.shutdown()
+	if err != nil {
+		return &Error{"Leave", "", err}
+	}
+	return nil
+}
+
+const (
+	releaseFor = 500 * time.Millisecond // bounds the wait for owners that do not answer
+	goodbyeFor = 250 * time.Millisecond // bounds gossip's goodbye
+)
+
+func (n *Node) handOver(ctx context.Context) error {
+	n.mail.seal()
+	var empty <-chan struct{}
+	n.ask(func(l *loop) { empty = l.releaseAll() })
+	patience := time.NewTimer(releaseFor)
+	defer patience.Stop()
+	select {
+	case <-empty:
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+	if ctx.Err() == nil {
+		n.mail.post(ownership.Leave{})
+		select {
+		case <-n.loop.left:
+			return nil
+		case <-ctx.Done():
+		}
+	}
+	return ended(ctx, ErrUnavailable, "the mesh has not confirmed that this node is out; to it the node has crashed")
+}
+
+// Close stops the node at once, as a crash would look to the others: what it
+// holds stays locked to them until its TTL has run out. Calls that wait end with
+// ErrClosed; Done of held locks is closed with an error that is both ErrLost and
+// ErrClosed. Everything has ended when Close returns. It returns nil; calling it
+// again is fine.
+func (n *Node) Close() error {
+	if n.closing.Swap(true) {
+		<-n.closed
+		return nil
+	}
+	n.shutdown()
+	return nil
+}
+
+// shutdown ends all goroutines and sockets. It is called once.
+func (n *Node) shutdown() {
+	defer close(n.closed)
+	n.mail.seal()
+	close(n.loop.stop)
+	<-n.loop.ended
+	// At once: gossip may be dialling, and the transport ends that.
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n.detector.close()
+	}()
+	if err := n.net.Close(); err != nil {
+		n.log.Warn("closing the network", "err", err)
+	}
+	<-done
+	n.log.Info("stopped")
+	n.sink.close()
+}
+
+// ask runs f on the loop and returns when it has. It reports false, and f may
+// not have been called, if the loop has ended.
+func (n *Node) ask(f func(*loop)) bool {
+	done := make(chan struct{})
+	n.mail.run(func() {
+		defer close(done)
+		f(n.loop)
+	})
+	select {
+	case <-done:
+		return true
+	case <-n.loop.ended:
+	}
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// now reads the local clock. 0 means "never" to the core.
+func (n *Node) now() ownership.Time {
+	return ownership.Time(max(1, n.env.Clock.Now()))
+}
+
+// wallAt converts a reading of the local clock for people.
+func (n *Node) wallAt(t ownership.Time) time.Time {
+	return n.env.Clock.Wall().Add(time.Duration(t - n.now()))
+}
+
+// self is what the node says of itself.
+func (n *Node) self() ownership.Member {
+	return ownership.Member{ID: ownership.NodeID(n.id.Load()), Name: n.cfg.Name, Addr: n.addr, Zone: n.cfg.Zone}
+}
+
+// nodeID draws an identity.
+func nodeID(random func() uint64) ownership.NodeID {
+	for {
+		if id := random(); id != 0 {
+			return ownership.NodeID(id)
+		}
+	}
+}
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+// listenAddr is where a transport listens.
+func listenAddr(g transport.Gossip) netip.AddrPort {
+	a := g.Addr().AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}

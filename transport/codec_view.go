@@ -1,0 +1,219 @@
+package transport
+
+import "github.com/lockmesh/lockmesh/ownership"
+
+// What messages are made of, each as an array of its fields in this order. Add
+// fields at the end only; see "Versions" in doc.go.
+
+// Limits of lists that ownership does not limit itself.
+const (
+	maxHolders = 1024    // of a record
+	maxRecords = 1 << 16 // of a chunk
+	maxWrites  = 1 << 16 // of an Accept
+	maxItems   = 1 << 16 // of a message about several partitions
+	maxHeld    = 1 << 17 // of an answer to one digest
+	maxApart   = 1 << 16
+	maxChunks  = 1 << 16
+	maxCount   = 1<<31 - 1
+	maxDetail  = 1024 // bytes of a text for people
+)
+
+func params(c *coder, v *ownership.Params) {
+	outer := c.open(5)
+	whole(c, &v.Partitions, maxCount)
+	whole(c, &v.Replicas, maxCount)
+	duration(c, &v.MaxTTL)
+	duration(c, &v.MembershipTTL)
+	whole(c, &v.DriftPPM, maxCount)
+	c.close(outer)
+}
+
+func member(c *coder, v *ownership.Member) {
+	outer := c.open(5)
+	unsigned(c, &v.ID)
+	text(c, &v.Name, ownership.MaxNameBytes)
+	text(c, &v.Addr, ownership.MaxNameBytes)
+	name(c, &v.Zone, ownership.MaxNameBytes)
+	boolean(c, &v.Leaving)
+	c.close(outer)
+}
+
+func nodes(c *coder, v *[]ownership.NodeID, most int) {
+	list(c, v, most, unsigned[ownership.NodeID])
+}
+
+func configuration(c *coder, v *ownership.Configuration) {
+	outer := c.open(2)
+	unsigned(c, &v.Term)
+	nodes(c, &v.Replicas, ownership.MaxReplicas)
+	c.close(outer)
+}
+
+func group(c *coder, v *ownership.Group) {
+	outer := c.open(3)
+	unsigned(c, &v.Term)
+	nodes(c, &v.Replicas, ownership.MaxReplicas)
+	list(c, &v.Prior, ownership.MaxPrior, configuration)
+	c.close(outer)
+}
+
+func apart(c *coder, v *ownership.Apart) {
+	outer := c.open(3)
+	unsigned(c, &v.Partition)
+	unsigned(c, &v.Owner)
+	unsigned(c, &v.Silent)
+	c.close(outer)
+}
+
+func view(c *coder, v *ownership.View) {
+	outer := c.open(7)
+	unsigned(c, &v.Mesh)
+	unsigned(c, &v.Epoch)
+	params(c, &v.Params)
+	list(c, &v.Members, ownership.MaxMembers, member)
+	nodes(c, &v.Voters, ownership.MaxVoters)
+	list(c, &v.Groups, ownership.MaxPartitions, group)
+	list(c, &v.Apart, maxApart, apart)
+	c.close(outer)
+	if !c.writing && c.err == nil {
+		c.keep(v.Validate())
+	}
+}
+
+// someView is a view that must be there.
+func someView(c *coder, v **ownership.View) {
+	pointer(c, v, view)
+	if c.err == nil && *v == nil {
+		c.fail("no view")
+	}
+}
+
+func ballot(c *coder, v *ownership.Ballot) {
+	outer := c.open(2)
+	unsigned(c, &v.Round)
+	unsigned(c, &v.Node)
+	c.close(outer)
+}
+
+func requestID(c *coder, v *ownership.RequestID) {
+	outer := c.open(2)
+	unsigned(c, &v.Client)
+	unsigned(c, &v.Seq)
+	c.close(outer)
+}
+
+func ticket(c *coder, v *ownership.Ticket) {
+	outer := c.open(2)
+	unsigned(c, &v.Term)
+	unsigned(c, &v.Number)
+	c.close(outer)
+}
+
+// key is 1 to MaxKeyBytes bytes (K5).
+func key(c *coder, v *string) {
+	str(c, v, ownership.MaxKeyBytes, &c.lastKey)
+	if c.err == nil && *v == "" {
+		c.fail("no key")
+	}
+}
+
+func holder(c *coder, v *ownership.Holder) {
+	outer := c.open(6)
+	requestID(c, &v.Request)
+	unsigned(c, &v.Token)
+	unsigned(c, &v.Lease)
+	duration(c, &v.TTL)
+	name(c, &v.Name, ownership.MaxNameBytes)
+	text(c, &v.Note, ownership.MaxNoteBytes)
+	c.close(outer)
+}
+
+func record(c *coder, v *ownership.Record) {
+	outer := c.open(2)
+	key(c, &v.Key)
+	list(c, &v.Holders, maxHolders, holder)
+	c.close(outer)
+}
+
+func records(c *coder, v *[]*ownership.Record) {
+	list(c, v, maxRecords, func(c *coder, r **ownership.Record) {
+		pointer(c, r, record)
+		if c.err == nil && *r == nil {
+			c.fail("no record")
+		}
+	})
+}
+
+func write(c *coder, v *ownership.Write) {
+	outer := c.open(2)
+	key(c, &v.Key)
+	pointer(c, &v.Record, record)
+	c.close(outer)
+	if c.err == nil && v.Record != nil && v.Record.Key != v.Key {
+		c.fail("a write of one key with the record of another")
+	}
+}
+
+// chunk is one of chunks, 0 … chunks-1; 0 of none is allowed.
+func chunk(c *coder, number, chunks *int) {
+	whole(c, number, maxChunks)
+	whole(c, chunks, maxChunks)
+	if c.err == nil && *number > 0 && *number >= *chunks {
+		c.fail("chunk %d of %d", *number, *chunks)
+	}
+}
+
+func reason(c *coder, v *ownership.Reason) {
+	outer := c.open(4)
+	unsigned(c, &v.Code)
+	duration(c, &v.Left)
+	whole(c, &v.Ahead, maxCount)
+	optional(c, &v.Holder, holder)
+	c.close(outer)
+}
+
+func confirmItem(c *coder, v *ownership.ConfirmItem) {
+	outer := c.open(3)
+	unsigned(c, &v.Partition)
+	unsigned(c, &v.Term)
+	unsigned(c, &v.Round)
+	c.close(outer)
+}
+
+func settledItem(c *coder, v *ownership.SettledItem) {
+	outer := c.open(2)
+	unsigned(c, &v.Partition)
+	unsigned(c, &v.Term)
+	c.close(outer)
+}
+
+func heartbeatItem(c *coder, v *ownership.HeartbeatItem) {
+	outer := c.open(7)
+	unsigned(c, &v.Partition)
+	unsigned(c, &v.Term)
+	unsigned(c, &v.Lease)
+	duration(c, &v.TTL)
+	unsigned(c, &v.Beat)
+	whole(c, &v.Count, maxCount)
+	unsigned(c, &v.Xor)
+	c.close(outer)
+}
+
+func heldLock(c *coder, v *ownership.HeldLock) {
+	outer := c.open(2)
+	unsigned(c, &v.Seq)
+	unsigned(c, &v.Token)
+	c.close(outer)
+}
+
+func heartbeatAckItem(c *coder, v *ownership.HeartbeatAckItem) {
+	outer := c.open(7)
+	unsigned(c, &v.Partition)
+	unsigned(c, &v.Term)
+	unsigned(c, &v.Lease)
+	unsigned(c, &v.Beat)
+	signed(c, &v.Echo)
+	boolean(c, &v.Match)
+	list(c, &v.Held, maxHeld, heldLock)
+	c.close(outer)
+}
