@@ -64,6 +64,7 @@ type hold struct {
 	extend   uint64 // the user asked for a renewal: the first beat that is one; 0 if not
 
 	wasHeld bool // when it was released
+	reask   bool // released only to be asked for again: its grant came too late
 	again   bool // Release was sent more than once
 	giveUp  Time // when a Release that nobody answers is given up
 }
@@ -128,7 +129,7 @@ func (c *Core) startAsking(h *hold) {
 	delete(cl.bySeq, h.seq)
 	cl.drop(h)
 	cl.seq++
-	h.seq, h.state, h.term, h.first = cl.seq, holdAsking, 0, 0
+	h.seq, h.state, h.term, h.first, h.again = cl.seq, holdAsking, 0, 0, false
 	cl.bySeq[h.seq] = h
 	cl.asking = append(cl.asking, h)
 	h.next = c.now
@@ -197,6 +198,7 @@ func (c *Core) clientUnlock(handle Handle) {
 	}
 	switch h.state {
 	case holdReleasing:
+		h.reask = false
 		return
 	case holdHeld:
 		if c.now >= h.deadline {
@@ -215,9 +217,24 @@ func (c *Core) clientUnlock(handle Handle) {
 			return
 		}
 	}
+	c.startReleasing(h)
+}
+
+func (c *Core) startReleasing(h *hold) {
 	h.state = holdReleasing
 	h.giveUp = c.now.add(c.cfg.Params.given(h.in.TTL) + c.cfg.Params.lostWait())
 	c.ask(h)
+}
+
+// released ends a hold whose Release was answered, or given up.
+func (c *Core) released(h *hold, held bool) {
+	if h.reask {
+		h.reask = false
+		c.startAsking(h)
+		return
+	}
+	c.client.forget(h)
+	c.notify(Released{h.handle, held})
 }
 
 // onAnswer: K1: a client takes answers only from the newest term it asked, never
@@ -248,9 +265,7 @@ func (c *Core) onAnswer(from NodeID, m Answer) {
 			c.send(from, AskView{c.view.Epoch})
 		}
 	case h.state == holdReleasing && m.Release:
-		held := h.wasHeld && (m.Outcome == OutcomeReleased || h.again)
-		cl.forget(h)
-		c.notify(Released{h.handle, held})
+		c.released(h, h.wasHeld && (m.Outcome == OutcomeReleased || h.again))
 	case h.state == holdAsking && !m.Release:
 		c.onOutcome(h, m)
 	}
@@ -295,10 +310,11 @@ func (c *Core) adopt(h *hold, m Answer) {
 	}
 	deadline := m.Echo.time().add(c.view.Params.held(h.in.TTL))
 	if c.now >= deadline {
-		// It took longer than its TTL to come: given back, and asked for anew.
-		c.send(h.owner, Release{Request: m.Request, Low: c.client.low(), Partition: h.partition, Term: h.term})
+		// It took longer than its TTL to come: given back, and asked for anew when
+		// that is certain.
 		c.why(h, Reason{Code: ReasonTooLate})
-		c.startAsking(h)
+		h.reask = true
+		c.startReleasing(h)
 		return
 	}
 	c.client.drop(h)
@@ -347,8 +363,7 @@ func (cl *client) changeMesh(c *Core) {
 	for _, h := range slices.Clone(cl.asking) {
 		h.ticket, h.term = Ticket{}, 0
 		if h.state == holdReleasing { // nobody is left who could hold it
-			cl.forget(h)
-			c.notify(Released{h.handle, h.wasHeld})
+			c.released(h, h.wasHeld)
 		}
 	}
 }
@@ -371,8 +386,7 @@ func (c *Core) tickClient() {
 	}
 	for _, h := range slices.Clone(cl.asking) {
 		if h.state == holdReleasing && c.now >= h.giveUp {
-			cl.forget(h)
-			c.notify(Released{h.handle, false})
+			c.released(h, false)
 			continue
 		}
 		if h.term != 0 && c.now.since(h.heard) >= directFresh {

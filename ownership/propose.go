@@ -25,7 +25,7 @@ func (c *Core) tickVoter() {
 
 	if pr := v.proposal; pr != nil {
 		switch {
-		case c.now >= pr.began.add(p.proposeFor()):
+		case c.now >= pr.began.add(c.patience(p.proposeFor())):
 			c.giveUp()
 		case c.now >= pr.resend:
 			pr.resend = c.now.add(p.resendEvery())
@@ -44,7 +44,7 @@ func (c *Core) tickVoter() {
 	if v.value != nil {
 		// V4: a voter that has accepted and not learned soon proposes, which by
 		// V2 finishes the instance; one step is left to who proposed it.
-		at = max(v.acceptedAt.add(p.backoffStep()+c.backoff()), v.retry)
+		at = max(v.acceptedAt.add(c.patience(p.backoffStep()+c.backoff())), v.retry)
 	}
 	if c.now < at {
 		c.wakeAt(at)

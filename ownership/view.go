@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"slices"
+	"time"
 )
 
 // voter is what a voter of the present view knows and has promised. The view
@@ -18,6 +19,7 @@ type voter struct {
 	proposal *proposal // under way, nil if none
 	wanted   Time      // since when a new view is wanted, 0 if not
 	retry    Time      // not before
+	tries    int       // ballots given up in this instance
 	look     bool      // something changed: compute the next view again
 	lookAt   Time      // or when this is reached
 
@@ -150,9 +152,14 @@ func (c *Core) answered(from NodeID, e Epoch, b, promised Ballot) *proposal {
 func (c *Core) giveUp() {
 	c.voter.proposal = nil
 	c.voter.look = true
-	c.voter.retry = c.now.add(c.backoff() + c.view.Params.resendEvery())
+	c.voter.tries = min(c.voter.tries+1, 5)
+	c.voter.retry = c.now.add(c.patience(c.backoff() + c.view.Params.resendEvery()))
 	c.wakeAt(c.voter.retry)
 }
+
+// patience grows with every ballot given up, so that a network slower than the
+// pace of proposals still gets one through.
+func (c *Core) patience(d time.Duration) time.Duration { return d << c.voter.tries }
 
 // onPromise: V2: a proposer adopts the accepted value of the highest ballot that
 // a majority reports; only if there is none it is free to propose its own.
