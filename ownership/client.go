@@ -3,7 +3,6 @@ package ownership
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 )
@@ -117,9 +116,23 @@ func (cl *client) leaseFor(in Lock) uint32 {
 	}
 	cl.leases++
 	if !in.NoRenew {
+		cl.dropUnused()
 		cl.auto = append(cl.auto, autoLease{cl.leases, in.TTL})
 	}
 	return cl.leases
+}
+
+// dropUnused forgets leases that keep nothing, so that callers who compute their
+// TTLs do not fill the memory.
+func (cl *client) dropUnused() {
+	if len(cl.auto) < 32 {
+		return
+	}
+	used := map[uint32]bool{}
+	for _, h := range cl.holds {
+		used[h.lease] = true
+	}
+	cl.auto = slices.DeleteFunc(cl.auto, func(a autoLease) bool { return !used[a.number] })
 }
 
 // startAsking asks under a new Seq. Asking again after a request was closed is a
@@ -154,11 +167,7 @@ func (cl *client) low() uint64 {
 	if len(cl.asking) == 0 {
 		return cl.seq + 1
 	}
-	low := uint64(math.MaxUint64)
-	for _, h := range cl.asking[:1] { // by seq, but for releases of old ones
-		low = h.seq
-	}
-	return low
+	return cl.asking[0].seq // they are sorted
 }
 
 // ask sends, or sends again, what a hold waits for, to the owner of now.

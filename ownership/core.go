@@ -202,7 +202,9 @@ func (c *Core) receive(in Receive) {
 		c.otherMesh(in)
 		return
 	}
-	c.heard[in.From] = c.now
+	if c.view == nil || c.view.has(in.From) {
+		c.heard[in.From] = c.now
+	}
 	c.deliver(in.From, in.Message)
 }
 

@@ -370,8 +370,8 @@ func (c *Core) seenOf(id NodeID) *seen {
 
 // forgetHeard bounds the memory of who spoke.
 func (c *Core) forgetHeard() {
-	for id, at := range c.heard {
-		if !c.view.has(id) && c.now.since(at) > c.view.Params.meshSilent() {
+	for id := range c.heard {
+		if !c.view.has(id) {
 			delete(c.heard, id)
 		}
 	}

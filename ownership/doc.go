@@ -1,0 +1,345 @@
+// Package ownership is the protocol of lockmesh: who is a member, who owns which
+// slice of the key space, and who holds which lock. It does no I/O. A [Core] is
+// one node; [Core.Step] takes the local time and what happened, and returns what
+// to send, what to tell the node's runtime, and when to call again.
+//
+// This text is the specification. Rules have numbers (V1, L1, G1, T1, K1 …) that
+// stand again where the code carries them out; invariants (I1 …) are asserted at
+// run time. Whoever knows this page can write the package again.
+//
+//	One sentence: gossip suggests who is alive, a voted view decides who is a
+//	member and who owns what, and a replica quorum certifies every grant.
+//
+// Nothing that gossip says can make two holders of one lock, and no clock can
+// put fencing tokens out of order.
+//
+// # Terms
+//
+//	node        one run of one process; NodeID is random and never used again
+//	client      the holder's half of a node; ClientID survives a node that rejoins
+//	roster      who gossip says is alive: local, unagreed, a hint
+//	view        the agreed membership at one epoch: members, voters, groups
+//	voter       a member that votes on the next view: 1, 3, 5 or 7 of them
+//	membership  the right of a member to serve, renewed from a majority of the
+//	  lease     voters; lasts MembershipTTL
+//	partition   hash(key) mod Partitions
+//	group       the replicas of one partition; the first is the owner
+//	term        the epoch at which the group's list last changed, or at which its
+//	            owner asked for a new one; (term, list) is a configuration
+//	stream      the numbered writes of one owner in one term: 1, 2, 3 …
+//	record      the replicated state of one key
+//	seal        a replica's promise to accept nothing more below a term
+//	lease       the time-bound right that keeps locks held, renewed by heartbeats
+//	token       term<<32 | count: rises over the grants of a key
+//	deadline    the holder's end of a lease
+//	expiry      the owner's end of the same lease; the deadline comes first
+//
+// # Model
+//
+// Nodes crash and do not come back (a restarted process is a new node). They may
+// pause for any time and go on with old timers. Messages may be lost, doubled,
+// late and out of order, but not made up: peers are honest, bytes are not (a
+// decoder stands before this package, and every index from outside is checked).
+//
+// Clocks: each node has one that counts suspended time and never goes back. d
+// (Params.DriftPPM) bounds how far its rate is off. Every right of length D ends
+// at D·(1−d) at the one who has it and at D·(1+d) at the one who gave it. Only
+// durations travel, and a client's or member's own time (Echo), which is sent
+// back to it. Beyond the bound two holders may believe at once; their tokens
+// still rise, so a fenced resource stays right.
+//
+// # Messages
+//
+//	message        from → to                    when                             rule
+//	Contact        a node without a view → all  each MembershipTTL/10            founding
+//	Found          founder → founders           its first view is complete       founding
+//	FoundAck       founder → founder            bound to it                      founding
+//	Join           non-member → voters          each MembershipTTL/10            V5
+//	Refused        any → joiner                 it can never join                founding
+//	Prepare        proposer → voters            phase 1                          V2
+//	Promise        voter → proposer             answer, or refusal               V2
+//	Propose        proposer → voters            phase 2                          V2
+//	Accepted       voter → proposer             answer, or refusal               V2
+//	Decided        any member → any             a view is decided                V1
+//	DecidedAck     voter → leaver               it knows that view               V7
+//	AskView        any → any                    somebody seems ahead             V1
+//	Renew          member → voters              each MembershipTTL/4             L1
+//	RenewAck       voter → member               answer                           L1, V4
+//	Accept         owner → replicas             writes                           G1
+//	AcceptAck      replica → owner              answer to Accept and Install     G1, T3
+//	Confirm        owner → replicas             an answer wrote nothing          G2
+//	ConfirmAck     replica → owner              answer                           G2
+//	Seal           new owner → old and new      a new term                       T1
+//	SealAck        replica → new owner          promise and state, in chunks     T1
+//	Install        owner → replicas             first state, or a snapshot       T3, G1
+//	Settled        owner → voters, old replicas W have installed                 T5
+//	SettledAck     those → owner                noted                            T5
+//	Stuck          owner → voters               cannot reach enough; new term    V5, T4
+//	Acquire        client → owner               Lock, TryLock, and refreshes     K1, K2
+//	Release        client → owner               Unlock, cancel                   K1
+//	Answer         owner → client               outcome, or why there is none    G2, K1
+//	Heartbeat      client → owner               each TTL/3                       K4
+//	HeartbeatAck   owner → client               answer                           K4, G2
+//
+// Every message is sent again until it is answered or does not matter any more;
+// no rule rests on one arriving. A node of another mesh is refused by the MeshID
+// that travels with every message, both sides are told (event OtherMesh). What a
+// node sends to itself arrives within the step.
+//
+// # Views
+//
+// A [View] is decided whole: members (oldest first), voters, groups with their
+// owners, as the proposer's ring package computed them. Others read it, so two
+// versions of the code never place a key differently. View e+1 is one
+// single-decree Paxos instance among the voters of view e.
+//
+//   - V1. A voter at epoch e takes part only in instance e+1. To a message about
+//     an instance that it knows decided it answers with its view; one ahead of it
+//     makes it ask (AskView).
+//   - V2. Textbook Paxos: promise to the highest ballot (round, NodeID); adopt the
+//     accepted value of the highest ballot that a majority reports; what a
+//     majority accepts at one ballot is decided. Nobody acts on a view before it
+//     knows that it is decided.
+//   - V3. Acceptors never judge a value. Proposers do: they drop a member that
+//     gossip calls dead and that has not renewed here for MembershipTTL/2, and one
+//     that has not renewed for 3 MembershipTTL whatever gossip says. A proposer
+//     counts silence only while it has a membership lease, since it last gained
+//     it, and never over a gap of MembershipTTL/4 between its own ticks.
+//   - V4. A voter that has accepted a value for e+1, or learned it, never again
+//     answers a Renew of an epoch ≤ e; it answers members of its own epoch only.
+//     So every membership lease of epochs ≤ e ends within MembershipTTL after e+1
+//     is decided. A voter that has accepted and not learned soon proposes.
+//   - V5. Any voter may propose; the n-th in line of those that seem alive waits n
+//     back-off steps, and every ballot given up doubles its patience. Members are
+//     added only on their own direct Join of the last second, debounced. Voters
+//     that stay members stay voters; free seats go to the oldest members whose
+//     renewals the proposer answered within 2 MembershipTTL; if that makes an even
+//     number the last seated yields. A group that is not settled (T5) moves only
+//     if its owner or more than n−W of its replicas go, or it is stuck: an owner
+//     that for 2 MembershipTTL cannot reach W of its group, or S of a
+//     configuration that T2 needs, says Stuck; the view notes (owner, silent
+//     replica), and for 10 minutes ring does not make that owner the owner, nor
+//     puts both in the group, if there is a choice.
+//   - V6. A node that learns that a view dropped it forgets its replica state,
+//     never speaks under that NodeID again, and joins as a new one (Rebirth).
+//     Lease and request identities are the client's, so its holders keep what they
+//     hold until their deadlines and renew as before.
+//   - V7. Leaving takes two views: one that gives the node no groups; then, when no
+//     list has it and no unsettled group has it in Prior, one that drops it. It
+//     votes and answers Seal until a majority of that view's voters know it
+//     (Decided with WantAck). If all resign they just stop (RenewAck.Stop).
+//
+// Founding. A node without a view tells the roster so (Contact). It founds a first
+// view of n = Founders nodes if each of the others told it directly within the
+// last second that it has no view, and it has the least NodeID of them; of
+// several that could, the k-th waits k·MembershipTTL/2, since a founder that
+// fails costs its fellows their NodeIDs. The view forms only if all n accept
+// (Found, FoundAck); a node accepts one first view in its life. One that is bound
+// and has had no membership lease for 3 MembershipTTL starts over as a new
+// node, which equals a crash. A node that hears of a view never founds: it joins.
+// Its epoch is the founder's wall clock in seconds, its MeshID the founder's
+// NodeID. Unless all n are Fresh, every group's Prior holds the configuration of
+// term 0, which has no replicas and so is lost: owners wait as in T6, since a
+// holder of a mesh before this one may live cut off. It rests on this: fewer than
+// n + (majority of the first view's voters) processes are founding at once.
+//
+// # Membership leases
+//
+//   - L1. Every member sends Renew{epoch, its time} to all voters each
+//     MembershipTTL/4, and at once on learning a view; the answer repeats both. The
+//     lease is valid until t + MembershipTTL·(1−d), where t is the latest time such
+//     that a majority of the voters of one view answered renewals sent at t or
+//     later. A node that learns a view first raises promised of every partition to
+//     that view's terms, then may use leases of that epoch.
+//   - L2. Without a valid membership lease a node grants nothing, accepts nothing,
+//     confirms nothing, and counts no replica's answer. It still answers Seal.
+//
+// # Groups
+//
+// With n replicas the write quorum is W = n/2+1 and the seal quorum S = n−W+1: a
+// seal quorum meets every write quorum. A replica keeps for each partition
+// promised (term), installed (term), last (number in installed's stream) and the
+// records by key.
+//
+//   - G1. The owner numbers its writes and sends them to all replicas; a write
+//     carries the whole new record of a key, or its deletion. A replica takes
+//     number last+1 only, if promised = installed = the term and its membership
+//     lease is valid; its answer is cumulative. Committed is what W replicas have
+//     (the owner is one by the same rule). A replica that misses more than the
+//     owner buffers is sent a snapshot: (term, number) and the state after exactly
+//     that write, applied only when whole and higher than what is there. A refusal
+//     carries promised, installed, last.
+//   - G2. No certified answer leaves the owner before the write it rests on is
+//     committed; one that wrote nothing also waits for a confirm round: W replicas
+//     say that promised = installed = the term still. Rounds are numbered and
+//     acknowledged by number; one serves all that arrived before it began. An
+//     answer echoes the newest client time received before its round began, or,
+//     for a write, before its Accept was first sent. Waiting and Moved answers are
+//     hints: they rest on nothing and decide nothing.
+//
+// Taking over. A node that learns a view in which it owns a group with a new term:
+//
+//   - T1. sends Seal{term, own installed and last} to the replicas of the new list
+//     and of every configuration in Prior. A replica refuses a term below promised;
+//     else it raises promised and answers with installed, last and, unless the
+//     asker has as much, its records. Being a member or not does not matter;
+//     having forgotten does (V6).
+//   - T2. e* is the highest installed among the answers. It has enough when for each
+//     configuration in Prior with term ≥ e* a seal quorum of it has answered. The
+//     state is that of the answer with the highest (installed, last).
+//   - T3. It sends Install{term, state} to the new replicas; one installs if
+//     promised ≤ the term and installed < the term, and sets both. With W installed
+//     (acknowledged under the conditions of G1) the group is active; the rest are
+//     sent it until they have it.
+//   - T4. On activation every lease gets its full TTL anew, at the new owner's
+//     clock; timers are per (partition, lease). Tokens start at term<<32; an owner
+//     whose count nears 2³² asks for a new term (Stuck with Exhausted).
+//   - T5. It tells voters and the replicas of Prior Settled{partition, term} until
+//     each has acknowledged, again on each view. A proposer that knows a group
+//     settled puts just its configuration into Prior when it changes the group;
+//     otherwise it keeps the older ones too. On Settled a replica with installed <
+//     the term drops its records and sets installed = last = 0, never promised.
+//     Unchanged groups keep their term and go on undisturbed.
+//   - T6. A configuration ≥ e* that T2 cannot satisfy and of which fewer than S are
+//     members is lost: the owner waits (MembershipTTL+MaxTTL)·(1+d) from learning
+//     the view that made it so, then starts without holders. If T2 completes
+//     meanwhile, T2 wins; but a term's state is fixed once its first Install is
+//     sent. Looked at anew on each view.
+//
+// # Locks
+//
+//   - K1. A request carries its identity and the term; an owner serves only its own
+//     term. Its outcome is fixed when it is first evaluated; later copies get the
+//     same. The owner remembers closed requests until the client's low-water mark,
+//     or the term, passes them. A client takes answers only from the newest term it
+//     asked, adopts no grant for a request it closed, and gives an unawaited grant
+//     back at once. Release closes a request whatever became of it: unlock and
+//     cancel are one message.
+//   - K2. Waiters queue at the owner in the order of their tickets and are not
+//     replicated. A waiter refreshes itself each TTL/4 (20 to 500 ms) and is lost
+//     when TTL·(1+d) passed without. It keeps its first ticket (term, number) and
+//     presents it at a new owner, where for a grace of MembershipTTL/8 after
+//     activation new requests wait and are then evaluated in ticket order, TryLock
+//     too. There is no grace when the owner before said itself that nobody waited.
+//     Release and the grant to the next waiter are one write.
+//   - K3. The deadline is the echoed time of the request, refresh or renewal +
+//     TTL·(1−d). Past it the lock is lost, whatever the network does. The owner
+//     expires the lease TTL·(1+d) after it last received a request, refresh or
+//     renewal of that lease in that partition.
+//   - K4. One lease per client and TTL (a lock that is not renewed by itself has one
+//     of its own), one heartbeat per owner however many locks; its answer has one
+//     item per partition and none waits for another. An item carries a digest
+//     (count, and xor of a mix of key and token) of what the client believes it
+//     holds; on a mismatch the owner lists what it has, and the client releases
+//     what it does not know, except tokens whose request is open; what is missing
+//     is lost, if it was held before that heartbeat was sent.
+//   - K5. TTL ≤ MaxTTL; keys of 1 to 512 bytes, notes up to 256; anything else is
+//     refused and changes nothing.
+//
+// # Invariants
+//
+//	I1  ViewUnique                a mesh has one view at each epoch
+//	I2  VoterSilent               V4
+//	I3  LeaseBeforeAccept         L1, L2
+//	I4  PromisedRises             G1, T1
+//	I5  InstalledNotAbovePromised T3
+//	I6  TermHasOneOwner           only the owner of its term writes
+//	I7  AckOncePerReplica         each replica counts once, and has no more than was sent
+//	I8  SnapshotQuorum            T2, T6: what a first state rests on
+//	I9  TokenRises                T4
+//	I10 EchoBeforeRound           G2
+//	I11 AnswerTerm                K1
+//	I12 ExpireAfterDeadline       K3
+//	I13 WeightWithinCapacity      one holder of an exclusive lock
+//	I14 OneOutcomePerRequest      K1
+//	I15 NeverAdoptReleased        K1
+//	I16 ForgottenIsSilent         V6
+//	I17 PriorBounded              T5
+//
+// One that fails panics, in production too: a node that stops is what the protocol
+// survives; one that goes on in an impossible state is not.
+//
+// # Why it is safe, in short
+//
+// Views: Paxos, and a chain since instance e+1 is voted by the voters of e. In a
+// term one node writes, since the view names one owner. A grant of an older term
+// cannot commit after a new owner's T2: its seal quorum of every configuration
+// that might have written meets every write quorum, and the met replica has
+// promised. A grant that was committed before is in the answer that T2 picks, or
+// in a later state. Of a configuration that cannot answer (T6), all leases of its
+// replicas, and then all deadlines of its holders, are over when the wait is. A
+// holder's deadline rests on a time that it sent before the owner's confirm round
+// or Accept began; the owner's expiry, and that of any later owner (T4), on one
+// after. Tokens: within a term the owner counts; over terms the upper half rises.
+//
+// # Liveness
+//
+// Of a split, the side with a majority of the voters (of both views, while one is
+// being made) serves every key again within seconds; lost groups after
+// (MembershipTTL+MaxTTL)·(1+d) more. A mesh that loses a majority of its voters at
+// once stops, and says so (Status). So does one of two members that loses its one
+// voter. The paces are functions of MembershipTTL in time.go; none is needed for
+// safety.
+//
+// # Promises
+//
+//	tokens rise in the order of grants, over view      rests on quorums; founding
+//	changes, lost configurations and refounding        alone reads a wall clock
+//	one holder in the replicated state                 quorums
+//	no two holders believe at once                     clock rates within d
+//	an answered grant is not forgotten                 fewer than W of its group
+//	                                                   lost at once; else T6
+//	the minority grants nothing after MembershipTTL    clock rates within d
+//	every answer is linearizable, busy too             G2, K1
+//
+// A restored or cloned virtual machine can be two nodes with one NodeID: that is
+// not covered.
+//
+// # Divergences
+//
+// Where the design that this package was built from was silent or wrong:
+//
+//   - Founding as a configuration. "Owners of a first view wait" does not survive
+//     an owner that crashes in its wait: the next one would find a seal quorum of
+//     empty replicas and start at once. So what ran before founding is itself a
+//     configuration, of term 0 and without replicas, in every group's Prior: T2 and
+//     T6 then hold for it as for any other, and it goes when the group is settled.
+//   - T6's clock is kept per node that is missing, from the first view that this
+//     owner learned without it, so that a second view change does not begin the
+//     wait again. Nothing is gained or lost for safety: a node that stays out of
+//     the views cannot have had a lease in between.
+//   - Install needs the membership lease to be acknowledged, like a write: a group
+//     is active only with W replicas that may serve.
+//   - Release names the request, not the token. One message then unlocks, cancels,
+//     and closes what may still be on its way; a new owner knows the request from
+//     the record.
+//   - A grant that arrives after its deadline is first released, with an answer,
+//     and then asked for again under a new identity. Merely sending it back left
+//     an orphan that kept the key busy when that message was lost.
+//   - The low-water mark is that of requests with an answer to come. Held locks do
+//     not hold it down, else one long lock would make owners remember every later
+//     request of its client.
+//   - Of a client that never raises its mark the owner remembers the last 1024
+//     closed requests per partition. An older one that comes again is granted and
+//     given back at once (K1).
+//   - The grace after a take-over (K2) holds for all new requests, not those for
+//     free keys alone, so that tickets order the waiters of held keys too; and it
+//     is left out when the owner before has answered Seal and nobody waited there,
+//     so that a Leave is a matter of milliseconds.
+//   - Ballots given up double a voter's patience (V5): at fixed steps two voters on
+//     a network slower than the step outbid each other for as long as it is slow.
+//   - A node that never was a member under its NodeID and hears nobody of its mesh
+//     for 10 MembershipTTL forgets it and looks for another: else the last joiner
+//     of a mesh that died would keep its successors from founding.
+//   - The last voter leaves only when another member can be seated; a view without
+//     voters could have no successor.
+//
+// # Sources
+//
+// Vertical Paxos (Lamport, Malkhi, Zhou 2009) for reconfiguration with one writer
+// per configuration; Paxos Made Simple (Lamport 2001) for views; CASPaxos (Rystsov
+// 2018) for state without a log; Chubby (Burrows 2006) for leases and sequencers;
+// SWIM (Das, Gupta, Motivala 2002) and Lifeguard (Dadgar, Phillips, Currey 2018),
+// in memberlist, for failure hints; the VMS and Linux lock managers for mastering
+// locks by hash.
+package ownership
