@@ -40,6 +40,15 @@ func (c *Core) renew() {
 	for _, v := range c.view.Voters {
 		c.send(v, Renew{Epoch: c.view.Epoch, Sent: Echo(c.now), Leaving: c.wants})
 	}
+	if c.leaseValid() {
+		return
+	}
+	// All voters that this node knows may be gone, and others have gone on.
+	for _, m := range c.view.Members {
+		if m.ID != c.id && !c.view.isVoter(m.ID) {
+			c.send(m.ID, AskView{c.view.Epoch})
+		}
+	}
 }
 
 // onRenew is the voter's side. V4: a voter that has accepted a value for e+1, or

@@ -240,6 +240,10 @@ func (c *Core) tellProposed(old, v *View) {
 
 // onAskView: whoever is a member tells its view; others know nothing certain.
 func (c *Core) onAskView(from NodeID, m AskView) {
+	if m.Epoch > c.view.Epoch {
+		c.send(from, AskView{c.view.Epoch})
+		return
+	}
 	if c.view.Epoch > m.Epoch && (c.isMember() || c.phase == PhaseLeaving) {
 		c.send(from, Decided{View: c.view})
 	}
