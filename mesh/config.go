@@ -39,8 +39,8 @@ type Config struct {
 	// lost each other meet again.
 	Seeds []string
 
-	// Discover is asked for seeds instead of Seeds, with a ctx that allows ten
-	// seconds, and asked again and again.
+	// Discover is asked for seeds instead of Seeds, again and again, with a ctx
+	// of ten seconds that also ends with the node; it must return soon after.
 	Discover func(context.Context) ([]string, error)
 
 	// Founders is how many nodes must meet before the first view is formed:
@@ -54,8 +54,8 @@ type Config struct {
 	// first deployments, examples, tests. A newly founded mesh cannot know of
 	// holders of a mesh before it, so without Fresh it waits MembershipTTL +
 	// MaxTTL before it grants: calls wait, and Health and a log line say so.
-	// It has no effect on a node that joins a mesh which exists, and all
-	// founders must say the same: see Health if they do not.
+	// The wait is left out only if all founders are Fresh. It has no effect on
+	// a node that joins a mesh which exists.
 	Fresh bool
 
 	// Cluster keeps fleets apart: a node with another cluster name is refused.

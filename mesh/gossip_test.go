@@ -120,8 +120,8 @@ func keepNone(ownership.NodeID) bool { return false }
 func TestRosterHolds(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	r := &roster{self: 1, addr: "me:1"}
-	for i := range 20_000 {
-		id := ownership.NodeID(random.IntN(3 * maxRoster))
+	for i := range 5_000 {
+		id := ownership.NodeID(random.IntN(2 * maxRoster))
 		switch random.IntN(6) {
 		case 0:
 			r.gone(id, int64(i))

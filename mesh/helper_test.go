@@ -10,10 +10,6 @@ import (
 	"github.com/lockmesh/lockmesh/transport"
 )
 
-const helperEnv = "LOCKMESH_HELPER"
-
-func helperMain() {}
-
 func partitionOf(key string, partitions int) int { return ring.Partition(key, partitions) }
 
 // keyIn finds a key of a partition.

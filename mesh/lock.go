@@ -247,6 +247,9 @@ func (l *Lock) end(err error) {
 
 // finish closes closed. The caller holds mu.
 func (l *Lock) finish(err error) {
+	if l.phase == lockPending { // every call gets an answer
+		l.granted <- because("the request was dropped", ErrUnavailable)
+	}
 	if l.phase != lockOver {
 		l.phase = lockOver
 		l.closedErr = err
@@ -304,6 +307,7 @@ func (l *Lock) onRefused(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.phase == lockPending {
+		l.phase = lockCancelled
 		l.granted <- err
 	}
 	l.finish(nil)
@@ -316,6 +320,9 @@ func (l *Lock) onExtended(e ownership.Extended) {
 		return
 	}
 	l.deadline = max(l.deadline, e.Deadline)
+	if !e.Asked {
+		return // a heartbeat that was sent before Renew was called
+	}
 	for _, beat := range l.beats {
 		beat <- nil
 	}
@@ -338,8 +345,12 @@ func (l *Lock) onLost(e ownership.Lost) {
 func (l *Lock) onReleased(e ownership.Released) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.phase == lockReleasing && !e.Held {
-		l.finish(because("lock lost before it was released", ErrLost))
+	switch {
+	case l.phase == lockReleasing && e.GaveUp:
+		l.finish(because("no owner has confirmed the release; the lock has run out meanwhile", ErrUnavailable))
+		return
+	case l.phase == lockReleasing && !e.Held:
+		l.finish(because("the lock had run out before its release arrived", ErrLost))
 		return
 	}
 	l.finish(nil)
@@ -357,6 +368,7 @@ func (l *Lock) onClosed() {
 	defer l.mu.Unlock()
 	switch l.phase {
 	case lockPending:
+		l.phase = lockCancelled
 		l.granted <- ErrClosed
 		l.finish(nil)
 	case lockHeld:

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,6 +199,36 @@ func TestDoLosesTheLock(t *testing.T) {
 		}, TTL(3*time.Second))
 		if !errors.Is(err, boom) || !errors.Is(err, ErrLost) {
 			t.Error(err)
+		}
+	})
+}
+
+// suspendClock is the clock of a machine that can be suspended: the clock jumps,
+// timers do not.
+type suspendClock struct {
+	bubbleClock
+	slept *atomic.Int64
+}
+
+func (c suspendClock) Now() time.Duration { return c.bubbleClock.Now() + time.Duration(c.slept.Load()) }
+
+// After a resume State and Err are right at once, and Done soon.
+func TestSuspend(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var slept atomic.Int64
+		cfgs := []Config{w.config(0, 3), w.config(1, 3), w.config(2, 3)}
+		cfgs[1].Env.Clock = suspendClock{bubbleClock{w.start}, &slept}
+		nodes := w.join(cfgs...)
+		first, second := must(t, nodes[1], "k"), must(t, nodes[1], "j")
+		pass(time.Second)
+		slept.Add(int64(time.Minute))
+		if first.State() != Lost || !errors.Is(first.Err(), ErrLost) {
+			t.Error(first.State(), first.Err())
+		}
+		resumed := time.Now()
+		<-second.Done()
+		if late := time.Since(resumed); late > heldTick {
+			t.Errorf("Done %v after the resume", late)
 		}
 	})
 }

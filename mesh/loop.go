@@ -29,7 +29,7 @@ type loop struct {
 	roster  roster
 	addrs   map[ownership.NodeID]string // what the transport has learned
 	again   []ownership.Input           // for the step after this one
-	swept   time.Time                   // when addrs was last swept
+	swept   ownership.Time              // when addrs was last swept
 	foundAt ownership.Time              // until when a newly founded mesh waits, 0 if it does not
 	member  bool                        // the newest view has this node
 	serving bool                        // the membership lease is valid
@@ -111,8 +111,8 @@ func (l *loop) turn(m *mail) {
 		close(l.empty)
 		l.empty = nil
 	}
-	if wall := l.n.env.Clock.Wall(); wall.Sub(l.swept) >= time.Minute || wall.Before(l.swept) {
-		l.swept = wall
+	if now-l.swept >= ownership.Time(time.Minute) {
+		l.swept = now
 		l.sweep()
 	}
 }
@@ -179,6 +179,9 @@ func (l *loop) on(e ownership.Event) {
 		l.reborn()
 	case ownership.Left:
 		l.serving = false
+		if !e.Confirmed {
+			l.n.log.Warn("left without a word from anybody: to the others, if there are any, this node has crashed")
+		}
 		close(l.left)
 	case ownership.TurnedAway:
 		l.onTurnedAway(e)

@@ -202,7 +202,7 @@ func (c *Core) clientUnlock(handle Handle) {
 	cl := &c.client
 	h := cl.holds[handle]
 	if h == nil { // lost or closed before
-		c.notify(Released{handle, false})
+		c.notify(Released{Handle: handle})
 		return
 	}
 	switch h.state {
@@ -212,7 +212,7 @@ func (c *Core) clientUnlock(handle Handle) {
 	case holdHeld:
 		if c.now >= h.deadline {
 			c.lose(h, LostExpired)
-			c.notify(Released{handle, false})
+			c.notify(Released{Handle: handle})
 			return
 		}
 		h.wasHeld = true
@@ -222,7 +222,7 @@ func (c *Core) clientUnlock(handle Handle) {
 	case holdAsking:
 		if h.first == 0 { // nobody was asked yet
 			cl.forget(h)
-			c.notify(Released{handle, false})
+			c.notify(Released{Handle: handle})
 			return
 		}
 	}
@@ -236,14 +236,14 @@ func (c *Core) startReleasing(h *hold) {
 }
 
 // released ends a hold whose Release was answered, or given up.
-func (c *Core) released(h *hold, held bool) {
+func (c *Core) released(h *hold, held, gaveUp bool) {
 	if h.reask {
 		h.reask = false
 		c.startAsking(h)
 		return
 	}
 	c.client.forget(h)
-	c.notify(Released{h.handle, held})
+	c.notify(Released{h.handle, held, gaveUp})
 }
 
 // onAnswer: K1: a client takes answers only from the newest term it asked, never
@@ -274,7 +274,7 @@ func (c *Core) onAnswer(from NodeID, m Answer) {
 			c.send(from, AskView{c.view.Epoch})
 		}
 	case h.state == holdReleasing && m.Release:
-		c.released(h, h.wasHeld && (m.Outcome == OutcomeReleased || h.again))
+		c.released(h, h.wasHeld && (m.Outcome == OutcomeReleased || h.again), false)
 	case h.state == holdAsking && !m.Release:
 		c.onOutcome(h, m)
 	}
@@ -372,7 +372,7 @@ func (cl *client) changeMesh(c *Core) {
 	for _, h := range slices.Clone(cl.asking) {
 		h.ticket, h.term = Ticket{}, 0
 		if h.state == holdReleasing { // nobody is left who could hold it
-			c.released(h, h.wasHeld)
+			c.released(h, h.wasHeld, false)
 		}
 	}
 }
@@ -395,7 +395,7 @@ func (c *Core) tickClient() {
 	}
 	for _, h := range slices.Clone(cl.asking) {
 		if h.state == holdReleasing && c.now >= h.giveUp {
-			c.released(h, false)
+			c.released(h, false, true)
 			continue
 		}
 		if h.term != 0 && c.now.since(h.heard) >= directFresh {

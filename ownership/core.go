@@ -28,6 +28,7 @@ type Core struct {
 	parts     []replica // by partition; nil before the first view
 	owners    []*owner  // by partition; nil where this node is not the owner
 	absent    []absence // who of the groups' Prior is no member, and since when (T6)
+	flaps     []flap    // addresses whose members were dropped of late (V5)
 	sinceView Time      // when this node first knew a view of this mesh (T6 of founding)
 	client    client
 	settleAt  Time // when Settled is sent next (T5)

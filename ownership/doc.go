@@ -111,7 +111,8 @@
 //     is decided. A voter that has accepted and not learned soon proposes.
 //   - V5. Any voter may propose; the n-th in line of those that seem alive waits n
 //     back-off steps, and every ballot given up doubles its patience. Members are
-//     added only on their own direct Join of the last second, debounced. Voters
+//     added only on their own direct Join of the last second, debounced, and later
+//     if members at the same address were dropped repeatedly of late. Voters
 //     that stay members stay voters; free seats go to the oldest members whose
 //     renewals the proposer answered within 2 MembershipTTL; if that makes an even
 //     number the last seated yields. A group that is not settled (T5) moves only
@@ -331,6 +332,11 @@
 //   - A node that never was a member under its NodeID and hears nobody of its mesh
 //     for 10 MembershipTTL forgets it and looks for another: else the last joiner
 //     of a mesh that died would keep its successors from founding.
+//   - A node that is dropped again and again waits longer each time before it is
+//     added (V5). In a one-way partition one voter drops it and another adds it,
+//     once a second for ever; and since every take-over gives leases their full TTL
+//     anew (T4), what a dead client held was never given up.
+//   - A leaver without a membership lease for 2 MembershipTTL just goes (V7).
 //   - The last voter leaves only when another member can be seated; a view without
 //     voters could have no successor.
 //

@@ -225,8 +225,8 @@ func (c *Core) onFoundAck(from NodeID, m FoundAck) {
 func (c *Core) tryForm() {
 	if len(c.founding.acks) == len(c.bound.Members) {
 		v := c.bound
+		c.tellAll(v, nil) // before the first Renew and Seal, which mean nothing to who has no view
 		c.learn(v)
-		c.tellAll(v, nil)
 	}
 }
 

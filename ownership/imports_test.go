@@ -40,7 +40,7 @@ var oneDoor = map[string]string{
 var standard = []string{"cmp", "encoding/binary", "fmt", "math", "slices", "strings", "time"}
 
 func TestImportDirections(t *testing.T) {
-	each(t, func(pkg, file string, f *ast.File) {
+	eachFile(t, func(pkg, file string, f *ast.File) {
 		for _, i := range f.Imports {
 			path := strings.Trim(i.Path.Value, `"`)
 			if to, ours := strings.CutPrefix(path, module); ours {
@@ -61,7 +61,7 @@ func TestImportDirections(t *testing.T) {
 // TestCoreHasNoClock: equal state, time and input give equal output, so the core
 // reads no clock, starts no goroutine and keeps no package-level state.
 func TestCoreHasNoClock(t *testing.T) {
-	each(t, func(pkg, file string, f *ast.File) {
+	eachFile(t, func(pkg, file string, f *ast.File) {
 		if pkg != "ownership" && pkg != "ring" {
 			return
 		}
@@ -98,8 +98,8 @@ func TestLibraryImports(t *testing.T) {
 	}
 }
 
-// each parses every file of the module that is not a test.
-func each(t *testing.T, f func(pkg, file string, tree *ast.File)) {
+// eachFile parses every file of the module that is not a test.
+func eachFile(t *testing.T, f func(pkg, file string, tree *ast.File)) {
 	t.Helper()
 	root := ".."
 	files := 0

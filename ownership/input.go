@@ -138,10 +138,12 @@ type Lost struct {
 }
 
 // Released: the owner has certified that the request is closed. Held says that
-// this Unlock is what ended the lock. The handle is closed.
+// this Unlock is what ended the lock. GaveUp says that nobody certified anything:
+// no owner has answered for so long that the lease is over. The handle is closed.
 type Released struct {
 	Handle Handle
 	Held   bool
+	GaveUp bool
 }
 
 // Pending: why a request is still open changed.
@@ -182,8 +184,9 @@ type Dropped struct{ Epoch Epoch }
 // is silent until Rebirth.
 type Abandoned struct{ Mesh MeshID }
 
-// Left: the node is out of the mesh and may stop (V7).
-type Left struct{}
+// Left: the node is out of the mesh and may stop (V7). Confirmed is false if
+// nobody was there to say so: to the others, if there are any, it has crashed.
+type Left struct{ Confirmed bool }
 
 // TurnedAway: this node can never join the mesh it hears (see RefusedCode).
 type TurnedAway struct {

@@ -5,6 +5,7 @@ type leaving struct {
 	dropped bool     // the view that drops it is learned: it tells the next voters
 	knows   []NodeID // who of them has acknowledged it
 	next    Time
+	since   Time // when it began, or was dropped
 }
 
 // leave: V7: leaving takes two views: one that gives the node no groups; then,
@@ -15,10 +16,11 @@ func (c *Core) leave() {
 	switch c.phase {
 	case PhaseMember:
 		c.phase = PhaseLeaving
+		c.leaving.since = c.now
 		c.renew()
 	case PhaseLeaving, PhaseGone:
 	default: // nobody counts on it, or as on one that crashed
-		c.gone()
+		c.gone(true)
 	}
 	c.wake = c.now
 }
@@ -27,13 +29,20 @@ func (c *Core) leave() {
 // voters know that view.
 func (c *Core) linger() {
 	c.leaving.dropped = true
-	c.leaving.next = c.now
+	c.leaving.next, c.leaving.since = c.now, c.now
 	c.lease = membership{told: c.lease.told}
 }
 
 func (c *Core) tickLeaving() {
 	if c.phase != PhaseLeaving {
 		return
+	}
+	// "… or its leave times out": who is not heard, or is alone, just goes.
+	if end := max(c.leaving.since, c.lease.until).add(c.view.Params.leaveFor()); c.now >= end {
+		c.gone(false)
+		return
+	} else {
+		c.wakeAt(end)
 	}
 	if !c.leaving.dropped {
 		return
@@ -53,12 +62,12 @@ func (c *Core) onDecidedAck(from NodeID, m DecidedAck) {
 	}
 	c.leaving.knows = addID(c.leaving.knows, from)
 	if len(c.leaving.knows) >= majority(len(c.view.Voters)) {
-		c.gone()
+		c.gone(true)
 	}
 }
 
-func (c *Core) gone() {
+func (c *Core) gone(confirmed bool) {
 	c.fallSilent()
 	c.phase = PhaseGone
-	c.notify(Left{})
+	c.notify(Left{confirmed})
 }

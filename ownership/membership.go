@@ -36,7 +36,11 @@ func (c *Core) tickMembership() {
 }
 
 func (c *Core) renew() {
-	c.lease.next = c.now.add(c.view.Params.renewEvery())
+	every := c.view.Params.renewEvery()
+	if !c.leaseValid() {
+		every = c.view.Params.resendEvery() // voters of a view that is new may not know it yet
+	}
+	c.lease.next = c.now.add(every)
 	for _, v := range c.view.Voters {
 		c.send(v, Renew{Epoch: c.view.Epoch, Sent: Echo(c.now), Leaving: c.wants})
 	}
@@ -92,7 +96,7 @@ func (c *Core) onRenewAck(from NodeID, m RenewAck) {
 		return
 	}
 	if m.Stop && c.wants {
-		c.gone()
+		c.gone(true)
 		return
 	}
 	c.lease.echoes[i] = max(c.lease.echoes[i], m.Sent)

@@ -263,7 +263,6 @@ type Release struct {
 	Low       uint64
 	Partition Partition
 	Term      Term
-	Key       string
 }
 
 // Outcome is what an Answer says of a request.

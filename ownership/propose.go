@@ -145,13 +145,51 @@ func (c *Core) onJoin(from NodeID, m Join) {
 	}
 }
 
+// flap counts how often a member at an address was dropped of late.
+type flap struct {
+	addr  string
+	drops int
+	last  Time
+}
+
+// noteFlaps remembers whom a view dropped that was not leaving.
+func (c *Core) noteFlaps(old, v *View) {
+	c.flaps = slices.DeleteFunc(c.flaps, func(f flap) bool { return c.now.since(f.last) > flapMemory })
+	for _, m := range old.Members {
+		if m.Leaving || v.has(m.ID) {
+			continue
+		}
+		i := slices.IndexFunc(c.flaps, func(f flap) bool { return f.addr == m.Addr })
+		if i < 0 {
+			i = len(c.flaps)
+			c.flaps = append(c.flaps, flap{addr: m.Addr})
+		}
+		c.flaps[i].drops++
+		c.flaps[i].last = c.now
+	}
+}
+
+// flapping says that a node is not added yet, since those at its address were
+// dropped again and again: some voters hear it and some do not. Without this it
+// would come and go with every second view, and by T4 each take-over keeps what a
+// dead client held for another TTL. The second drop costs it a MembershipTTL, each
+// further one twice as much, up to a minute.
+func (c *Core) flapping(addr string) bool {
+	for _, f := range c.flaps {
+		if f.addr == addr && f.drops > 1 {
+			return c.now.since(f.last) < min(c.view.Params.MembershipTTL<<min(f.drops-2, 10), flapMemory)
+		}
+	}
+	return false
+}
+
 // joiners are the nodes to add now. V5: debounced, so that a fleet that starts
 // at once joins in one or two views.
 func (c *Core) joiners() []Member {
 	var ms []Member
 	quiet, waited := true, false
 	for _, j := range c.voter.joins {
-		if !j.last.within(directFresh, c.now) {
+		if !j.last.within(directFresh, c.now) || c.flapping(j.member.Addr) {
 			continue
 		}
 		ms = append(ms, j.member)
@@ -231,7 +269,7 @@ func (c *Core) needed(id NodeID) bool {
 // allResigned says that nobody would be left to take over (V7).
 func (c *Core) allResigned() bool {
 	for i, m := range c.view.Members {
-		if !m.Leaving && !c.voter.seen[i].resigned && !c.drops(m.ID) {
+		if !m.Leaving && !c.voter.seen[i].resigned {
 			return false
 		}
 	}

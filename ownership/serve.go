@@ -202,7 +202,7 @@ func (c *Core) closeRequest(o *owner, from NodeID, m Release) {
 		t.requests[r.id] = r
 		c.mark(o, m.Request.Client).closed = append(c.mark(o, m.Request.Client).closed, r.id.Seq)
 	case r == nil: // a copy of its Acquire that comes later must not be evaluated
-		r = &request{id: m.Request, key: m.Key}
+		r = &request{id: m.Request}
 		t.requests[r.id] = r
 		c.close(o, r, OutcomeGone)
 	case r.state == requestWaiting:

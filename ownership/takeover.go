@@ -12,6 +12,7 @@ type takeover struct {
 	quiet   bool               // the owner before served and nobody waited there: no grace (K2)
 	told    bool               // Waits was notified
 	until   Time               // the end of T6's wait, 0 if none is under way
+	began   Time
 	resend  Time
 }
 
@@ -80,7 +81,7 @@ func (c *Core) lostSince(k Configuration) Time {
 
 // startTakeOver: T1.
 func (c *Core) startTakeOver(o *owner) {
-	o.stalled = c.now
+	o.stalled, o.takeover.began = c.now, c.now
 	o.takeover.resend = c.now.add(c.view.Params.resendEvery())
 	c.sendSeals(o)
 	o.timer = c.now
@@ -184,6 +185,8 @@ func (c *Core) tryTakeOver(o *owner) {
 		t.until = max(t.until, since.add(c.view.Params.lostWait()))
 	}
 	switch {
+	case len(missing) == 0 && c.awaitOwner(o):
+		return
 	case len(missing) == 0:
 		t.state = best.records
 		if t.state == nil {
@@ -208,6 +211,24 @@ func (c *Core) tryTakeOver(o *owner) {
 	}
 	o.assertSnapshotQuorum(missing, t.lost)
 	c.install(o)
+}
+
+// awaitOwner holds a take-over back for a moment while the owner before is a
+// member and has not answered: it knows whether anybody waits, and if nobody
+// does the grace is left out (K2).
+func (c *Core) awaitOwner(o *owner) bool {
+	prior := c.view.Groups[o.partition].Prior
+	if len(prior) == 0 || len(prior[len(prior)-1].Replicas) == 0 {
+		return false
+	}
+	before := prior[len(prior)-1].Replicas[0]
+	end := o.takeover.began.add(c.view.Params.ownerWait())
+	if a := o.takeover.answer(before); a != nil && a.whole || !c.view.has(before) || c.now >= end {
+		return false
+	}
+	o.timer = earlier(o.timer, end)
+	c.wakeAt(o.timer)
+	return true
 }
 
 // waitLost tells people, and wakes when the wait is over.

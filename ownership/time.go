@@ -40,6 +40,8 @@ func (p Params) stuckAfter() time.Duration   { return 2 * p.MembershipTTL }  // 
 func (p Params) stuckEvery() time.Duration   { return p.MembershipTTL / 2 }  // 1 s
 func (p Params) boundFor() time.Duration     { return 3 * p.MembershipTTL }  // 6 s, founding
 func (p Params) meshSilent() time.Duration   { return 10 * p.MembershipTTL } // 20 s: a mesh that nobody of is heard is forgotten by who never was in it
+func (p Params) leaveFor() time.Duration     { return 2 * p.MembershipTTL }  // 4 s without a membership lease: a leaver just goes, V7
+func (p Params) ownerWait() time.Duration    { return p.MembershipTTL / 40 } // 50 ms: for the owner before, who knows whether anybody waits, K2
 func (p Params) grace() time.Duration        { return p.MembershipTTL / 8 }  // 250 ms, K2
 func (p Params) settleEvery() time.Duration  { return p.MembershipTTL / 10 } // 200 ms, T5
 func (p Params) askViewEvery() time.Duration { return p.MembershipTTL / 4 }  // 500 ms: clients that are no members
@@ -49,6 +51,7 @@ func (p Params) forgetClient() time.Duration { return 2*p.MaxTTL + time.Minute }
 const (
 	directFresh = time.Second      // founding and V5: "told it directly within the last second"
 	noteLife    = 10 * time.Minute // V5: how long a stuck pair is kept apart
+	flapMemory  = time.Minute      // V5: how long a drop counts against an address
 )
 
 // askEvery is how often a client asks again for, or refreshes, a request (K2).

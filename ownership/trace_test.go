@@ -21,6 +21,7 @@ import (
 //
 // A block is one or more commands and, after ----, all that happened meanwhile:
 //
+//	new                     an empty world; each file begins with one
 //	mesh [founders=3] [fresh] [partitions=1] [replicas=3] [maxttl=20s] [membership=2s]
 //	                        constants of the nodes that start from here on
 //	start a b c             starts nodes; whether they found or join is up to them
@@ -32,7 +33,7 @@ import (
 //	crash a, freeze a, thaw a, leave a
 //	cut a b, cut a→b        no message passes between two nodes, or one way
 //	split a b               these see each other, and the rest each other
-//	drop Settled a→b        loses the messages of a kind; * is any node
+//	drop Settled a→b        loses the messages of a kind; * is any
 //	mend                    undoes all cuts, splits and drops
 //	lie a b dead, lie a b   a's roster calls b dead, or no longer
 //	show X Y, hide X, only X Y             chooses the kinds of messages and events
@@ -53,7 +54,8 @@ func TestTraces(t *testing.T) {
 			continue
 		}
 		t.Run(strings.TrimSuffix(f.Name(), ".txt"), func(t *testing.T) {
-			s := newStage()
+			s := &stage{}
+			s.reset()
 			datadriven.RunTest(t, "testdata/"+f.Name(), func(t *testing.T, d *datadriven.TestData) string {
 				first := []string{d.Cmd}
 				for _, a := range d.CmdArgs {
@@ -101,10 +103,11 @@ type nodeHandle struct {
 // drop loses messages of a kind on a link.
 type drop struct{ kind, from, to string }
 
-func newStage() *stage {
+// reset begins anew in an empty world.
+func (s *stage) reset() {
 	w := simtest.New(1)
 	w.Net.MinDelay, w.Net.MeanDelay = time.Millisecond, 0
-	s := &stage{w: w, labels: map[ownership.NodeID]string{}, nodes: map[string][]ownership.NodeID{}, keys: map[ownership.RequestID]string{},
+	*s = stage{w: w, labels: map[ownership.NodeID]string{}, nodes: map[string][]ownership.NodeID{}, keys: map[ownership.RequestID]string{},
 		handles: map[string]ownership.Handle{}, names: map[nodeHandle]string{}, hidden: map[string]bool{}}
 	s.config = ownership.Config{Founders: 3, Params: ownership.Params{Partitions: 1, Replicas: 3, MaxTTL: 20 * time.Second, MembershipTTL: 2 * time.Second, DriftPPM: 10_000}}
 	for _, kind := range strings.Fields("Contact AskView Renew RenewAck Settled SettledAck Heartbeat HeartbeatAck Confirm ConfirmAck Extended Pending Serving") {
@@ -113,12 +116,13 @@ func newStage() *stage {
 	w.OnSend = s.sent
 	w.OnEvent = s.event
 	w.Deliver = func(from, to *simtest.Node, m ownership.Message) bool { return !s.dropped(from.Name, to.Name, m) }
-	return s
 }
 
 func (s *stage) command(out *strings.Builder, cmd string, words []string) error {
 	args, flags := split(words)
 	switch cmd {
+	case "new":
+		s.reset()
 	case "mesh":
 		return s.mesh(flags)
 	case "cluster":
@@ -351,6 +355,6 @@ func (s *stage) network(cmd string, args []string) error {
 
 func (s *stage) dropped(from, to string, m ownership.Message) bool {
 	return slices.ContainsFunc(s.drops, func(d drop) bool {
-		return d.kind == kindOf(m) && (d.from == "*" || d.from == from) && (d.to == "*" || d.to == to)
+		return (d.kind == kindOf(m) || d.kind == "*") && (d.from == "*" || d.from == from) && (d.to == "*" || d.to == to)
 	})
 }

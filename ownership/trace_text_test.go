@@ -31,7 +31,9 @@ func (s *stage) add(kind string, l line) {
 		switch {
 		case o.text != l.text || len(o.to) == 0 && len(l.to) > 0:
 		case slices.Equal(o.from, l.from) && len(l.to) > 0:
-			o.to = append(o.to, l.to...)
+			if !slices.Contains(o.to, l.to[0]) {
+				o.to = append(o.to, l.to...)
+			}
 			return
 		case slices.Equal(o.to, l.to) && !slices.Contains(o.from, l.from[0]):
 			o.from = append(o.from, l.from...)
@@ -43,7 +45,7 @@ func (s *stage) add(kind string, l line) {
 
 func (l line) String() string {
 	if len(l.to) == 0 {
-		return strings.Join(l.from, ",") + " " + l.text
+		return strings.Join(l.from, ",") + ": " + l.text
 	}
 	return strings.Join(l.from, ",") + "→" + strings.Join(l.to, ",") + " " + l.text
 }
@@ -153,7 +155,9 @@ func (s *stage) token(t ownership.Token) string {
 	return fmt.Sprintf("%s·%d", s.term(t.Term()), uint32(t))
 }
 
-func (s *stage) ballot(b ownership.Ballot) string { return fmt.Sprintf("%d%s", b.Round, s.name(b.Node)) }
+func (s *stage) ballot(b ownership.Ballot) string {
+	return fmt.Sprintf("%d%s", b.Round, s.name(b.Node))
+}
 
 // part names the partition where there are several.
 func (s *stage) part(p ownership.Partition) string {
@@ -344,11 +348,7 @@ func (s *stage) clientMessage(m ownership.Message) string {
 		}
 		return text
 	case ownership.Release:
-		key := m.Key
-		if key == "" {
-			key = s.keys[m.Request]
-		}
-		return fmt.Sprintf(" %s in %s", key, s.term(m.Term))
+		return fmt.Sprintf(" %s in %s", s.keys[m.Request], s.term(m.Term))
 	case ownership.Answer:
 		text := fmt.Sprintf(" %s in %s: ", s.keys[m.Request], s.term(m.Term)) + outcomes[m.Outcome]
 		switch m.Outcome {

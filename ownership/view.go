@@ -283,6 +283,9 @@ func (c *Core) learn(v *View) {
 	c.view = v
 	c.raisePromises()
 	c.resetVoter(old)
+	if old != nil {
+		c.noteFlaps(old, v)
+	}
 	c.noteAbsent()
 	c.lease.echoes = make([]Echo, len(v.Voters))
 	switch {

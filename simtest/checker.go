@@ -127,7 +127,10 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 		c.Lost, c.Ended = true, ch.w.Now
 	case ownership.Released:
 		if c := ch.calls[callID{n, e.Handle}]; c != nil {
-			c.Released, c.Ended = ch.w.Now, ch.w.Now
+			c.Ended = ch.w.Now
+			if !e.GaveUp {
+				c.Released = ch.w.Now
+			}
 		}
 	}
 }

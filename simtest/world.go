@@ -30,6 +30,8 @@ type World struct {
 	OnSend  func(from *Node, e ownership.Envelope)
 	// OnDeliver sees every message that arrives.
 	OnDeliver func(from, to *Node, m ownership.Message)
+	// OnStep sees every step of every core: when, with what, and what came of it.
+	OnStep func(n *Node, now ownership.Time, in []ownership.Input, out ownership.Output)
 
 	Rand   *rand.Rand
 	Steps  int
@@ -233,7 +235,11 @@ func (w *World) handle(e event) {
 
 func (w *World) step(n *Node, in ...ownership.Input) {
 	w.Steps++
-	out := n.Core.Step(n.Local(), in...)
+	now := n.Local()
+	out := n.Core.Step(now, in...)
+	if w.OnStep != nil {
+		w.OnStep(n, now, in, out)
+	}
 	n.wake = 1 << 62
 	if out.Wake < 1<<62 {
 		n.wake = n.trueAt(out.Wake)

@@ -15,19 +15,19 @@ func typical() []ownership.Message {
 	const key, name = "orders/2026/0042", "node-7"
 	request := ownership.RequestID{Client: 1 << 63, Seq: 70_000}
 	token := ownership.Token(1_790_000_000<<32 | 77)
-	heartbeat := &ownership.Heartbeat{Client: 1 << 63, Sent: 1 << 50}
+	heartbeat := ownership.Heartbeat{Client: 1 << 63, Sent: 1 << 50}
 	for p := range 20 {
 		heartbeat.Items = append(heartbeat.Items, ownership.HeartbeatItem{
 			Partition: ownership.Partition(p), Term: 1_790_000_000, Lease: 1, TTL: 15 * time.Second, Beat: 1000, Count: 50, Xor: 1 << 63,
 		})
 	}
 	return []ownership.Message{
-		&ownership.Acquire{Request: request, Low: 69_990, Partition: 7, Term: 1_790_000_000, Key: key, Lease: 1, TTL: 15 * time.Second, Sent: 1 << 50, Name: name},
-		&ownership.Answer{Request: request, Partition: 7, Term: 1_790_000_000, Outcome: ownership.OutcomeGranted, Token: token, Echo: 1 << 50},
-		&ownership.Accept{Partition: 7, Term: 1_790_000_000, First: 12345, Writes: []ownership.Write{{
+		ownership.Acquire{Request: request, Low: 69_990, Partition: 7, Term: 1_790_000_000, Key: key, Lease: 1, TTL: 15 * time.Second, Sent: 1 << 50, Name: name},
+		ownership.Answer{Request: request, Partition: 7, Term: 1_790_000_000, Outcome: ownership.OutcomeGranted, Token: token, Echo: 1 << 50},
+		ownership.Accept{Partition: 7, Term: 1_790_000_000, First: 12345, Writes: []ownership.Write{{
 			Key: key, Record: &ownership.Record{Key: key, Holders: []ownership.Holder{{Request: request, Token: token, Lease: 1, TTL: 15 * time.Second, Name: name}}},
 		}}},
-		&ownership.AcceptAck{Partition: 7, Term: 1_790_000_000, OK: true, Promised: 1_790_000_000, Installed: 1_790_000_000, Last: 12345},
+		ownership.AcceptAck{Partition: 7, Term: 1_790_000_000, OK: true, Promised: 1_790_000_000, Installed: 1_790_000_000, Last: 12345},
 		heartbeat,
 	}
 }
@@ -69,7 +69,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	b.Run("Transport", func(b *testing.B) {
 		x, y := listen(b), listen(b)
 		back := make(chan struct{}, 1)
-		answer := &ownership.AcceptAck{OK: true, Last: 1}
+		answer := ownership.AcceptAck{OK: true, Last: 1}
 		if err := y.Start(node(2), func(Received) { y.Send(ownership.Envelope{To: 1, Message: answer}) }, func(Hint) {}); err != nil {
 			b.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/lockmesh/lockmesh/ownership"
 	"github.com/vmihailenco/msgpack/v5"
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
@@ -39,6 +40,8 @@ type coder struct {
 	// A peer sends the same few names all the time, and a write has its key
 	// twice: the last of each is kept, and equal bytes become the same string.
 	lastName, lastKey string
+
+	scratch [ownership.KindHeartbeatAck + 1]any // by kind: a *T for the walks
 
 	err error
 }
@@ -223,7 +226,7 @@ func (c *coder) absent() bool {
 		return false
 	}
 	c.left--
-	c.keep(c.dec.DecodeNil())
+	c.in.at++
 	return true
 }
 
@@ -237,12 +240,17 @@ func unsigned[T ~uint8 | ~uint16 | ~uint32 | ~uint64](c *coder, v *T) {
 		return
 	}
 	code := c.in.peek()
+	if code <= fixedNumber { // most numbers: not worth the way through msgpack
+		c.in.at++
+		*v = T(code)
+		return
+	}
 	if !isUnsigned(code) {
 		c.fail("an unsigned number is due, not code %#x", code)
 		return
 	}
-	n, err := c.dec.DecodeUint64()
-	c.keep(err)
+	c.in.at++
+	n := c.length(1 << (code - msgpcode.Uint8))
 	if n > uint64(^T(0)) {
 		c.fail("%d does not fit its field", n)
 		return
@@ -324,13 +332,13 @@ func boolean(c *coder, v *bool) {
 	if !c.next() {
 		return
 	}
-	if code := c.in.peek(); code != msgpcode.True && code != msgpcode.False {
+	switch code := c.in.peek(); code {
+	case msgpcode.True, msgpcode.False: // DecodeBool would also take nil
+		c.in.at++
+		*v = code == msgpcode.True
+	default:
 		c.fail("true or false is due, not code %#x", code)
-		return
 	}
-	b, err := c.dec.DecodeBool()
-	c.keep(err)
-	*v = b
 }
 
 // text writes or reads a string of at most most bytes.

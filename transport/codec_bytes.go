@@ -65,7 +65,11 @@ func (in *input) UnreadByte() error {
 	return nil
 }
 
-const neverUsed = 0xc1 // by msgpack
+// Of msgpack's codes, as constants.
+const (
+	fixedNumber = 0x7f // and less: the code is the number
+	neverUsed   = 0xc1
+)
 
 func isArray(c byte) bool {
 	return msgpcode.IsFixedArray(c) || c == msgpcode.Array16 || c == msgpcode.Array32
@@ -76,7 +80,7 @@ func isString(c byte) bool {
 }
 
 func isUnsigned(c byte) bool {
-	return c <= msgpcode.PosFixedNumHigh || c >= msgpcode.Uint8 && c <= msgpcode.Uint64
+	return c <= fixedNumber || c >= msgpcode.Uint8 && c <= msgpcode.Uint64
 }
 
 func isSigned(c byte) bool {
@@ -170,6 +174,8 @@ func (c *coder) length(size int) uint64 {
 		return uint64(b[0])
 	case 2:
 		return uint64(binary.BigEndian.Uint16(b))
+	case 4:
+		return uint64(binary.BigEndian.Uint32(b))
 	}
-	return uint64(binary.BigEndian.Uint32(b))
+	return binary.BigEndian.Uint64(b)
 }

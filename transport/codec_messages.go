@@ -189,12 +189,11 @@ var bodies = [...]body{
 		c.close(outer)
 	}),
 	ownership.KindRelease: fields(func(c *coder, m *ownership.Release) {
-		outer := c.open(5)
+		outer := c.open(4)
 		requestID(c, &m.Request)
 		unsigned(c, &m.Low)
 		unsigned(c, &m.Partition)
 		unsigned(c, &m.Term)
-		key(c, &m.Key)
 		c.close(outer)
 	}),
 	ownership.KindAnswer: fields(func(c *coder, m *ownership.Answer) {
@@ -233,25 +232,41 @@ type body struct {
 }
 
 // fields makes a body from the walk over a message's fields.
-func fields[T any, P interface {
-	*T
-	ownership.Message
-}](walk func(*coder, *T)) body {
+func fields[T ownership.Message](walk func(*coder, *T)) body {
 	return body{
 		write: func(c *coder, m ownership.Message) {
-			p, ok := m.(P)
-			if !ok || p == nil {
-				c.fail("%T cannot be sent: it must be a %T", m, P(nil))
+			v, ok := m.(T)
+			if !ok {
+				c.fail("%T cannot be sent: it must be a %T", m, v)
 				return
 			}
+			// The walk wants a pointer; the coder keeps one for each kind, so that
+			// none is allocated.
+			p := scratch[T](c, m.Kind())
+			*p = v
 			walk(c, p)
+			*p = *new(T)
 		},
 		read: func(c *coder) ownership.Message {
-			p := P(new(T))
-			walk(c, (*T)(p))
-			return p
+			var zero T
+			p := scratch[T](c, zero.Kind())
+			*p = zero
+			walk(c, p)
+			v := *p
+			*p = zero
+			return v
 		},
 	}
+}
+
+// scratch is the coder's own message of a type.
+func scratch[T any](c *coder, k ownership.Kind) *T {
+	p, ok := c.scratch[k].(*T)
+	if !ok {
+		p = new(T)
+		c.scratch[k] = p
+	}
+	return p
 }
 
 // bodyOf returns the body of a kind, nil for one that this node does not know.

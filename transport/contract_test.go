@@ -182,7 +182,7 @@ func contractForget(t *testing.T, open func(string) (Transport, string)) {
 
 func contractLife(t *testing.T, open func(string) (Transport, string)) {
 	tr, addr := open("")
-	tr.Send(ownership.Envelope{To: 2, Message: &ownership.AskView{}}) // before Start: lost
+	tr.Send(ownership.Envelope{To: 2, Message: ownership.AskView{}}) // before Start: lost
 	if err := tr.Start(Identity{}, nil, nil); err == nil {
 		t.Error("started without an ID")
 	}

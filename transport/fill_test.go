@@ -12,21 +12,21 @@ import (
 
 // everyKind has one message of each type. TestEveryKind holds it complete.
 var everyKind = []ownership.Message{
-	new(ownership.Contact), new(ownership.Found), new(ownership.FoundAck), new(ownership.Join),
-	new(ownership.Refused), new(ownership.Prepare), new(ownership.Promise), new(ownership.Propose),
-	new(ownership.Accepted), new(ownership.Decided), new(ownership.DecidedAck), new(ownership.AskView),
-	new(ownership.Renew), new(ownership.RenewAck), new(ownership.Accept), new(ownership.AcceptAck),
-	new(ownership.Confirm), new(ownership.ConfirmAck), new(ownership.Seal), new(ownership.SealAck),
-	new(ownership.Install), new(ownership.Settled), new(ownership.SettledAck), new(ownership.Stuck),
-	new(ownership.Acquire), new(ownership.Release), new(ownership.Answer), new(ownership.Heartbeat),
-	new(ownership.HeartbeatAck),
+	ownership.Contact{}, ownership.Found{}, ownership.FoundAck{}, ownership.Join{},
+	ownership.Refused{}, ownership.Prepare{}, ownership.Promise{}, ownership.Propose{},
+	ownership.Accepted{}, ownership.Decided{}, ownership.DecidedAck{}, ownership.AskView{},
+	ownership.Renew{}, ownership.RenewAck{}, ownership.Accept{}, ownership.AcceptAck{},
+	ownership.Confirm{}, ownership.ConfirmAck{}, ownership.Seal{}, ownership.SealAck{},
+	ownership.Install{}, ownership.Settled{}, ownership.SettledAck{}, ownership.Stuck{},
+	ownership.Acquire{}, ownership.Release{}, ownership.Answer{}, ownership.Heartbeat{},
+	ownership.HeartbeatAck{},
 }
 
 // newMessage makes a random message of the kind of m that may be sent.
 func newMessage(r *rand.Rand, m ownership.Message) ownership.Message {
-	v := reflect.New(reflect.TypeOf(m).Elem())
+	v := reflect.New(reflect.TypeOf(m))
 	fill(r, v.Elem())
-	return v.Interface().(ownership.Message)
+	return v.Elem().Interface().(ownership.Message)
 }
 
 // fill sets every field that there is, so that one which the codec forgets shows.

@@ -37,10 +37,10 @@ func node(id ownership.NodeID) Identity { return Identity{ID: id, Cluster: "test
 
 // say sends an AskView with a number.
 func (n *testNode) say(to ownership.NodeID, number int) {
-	n.Send(ownership.Envelope{To: to, Mesh: 5, Message: &ownership.Seal{Partition: 1, Last: uint64(number)}})
+	n.Send(ownership.Envelope{To: to, Mesh: 5, Message: ownership.Seal{Partition: 1, Last: uint64(number)}})
 }
 
-func number(r Received) int { return int(r.Message.(*ownership.Seal).Last) }
+func number(r Received) int { return int(r.Message.(ownership.Seal).Last) }
 
 // awaitHint waits for a hint of a kind about a node, and passes over others.
 func (n *testNode) awaitHint(kind HintKind, id ownership.NodeID) Hint {
@@ -60,7 +60,7 @@ func awaitSaid(from *testNode, to *testNode, toID ownership.NodeID, number int) 
 		from.say(toID, number)
 		select {
 		case r := <-to.got:
-			if r.Message.(*ownership.Seal).Last == uint64(number) {
+			if r.Message.(ownership.Seal).Last == uint64(number) {
 				return r
 			}
 		case <-again.C:

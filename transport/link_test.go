@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bufio"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -269,8 +270,8 @@ func TestUnsendable(t *testing.T) {
 		for i := range big.Holders {
 			big.Holders[i].Note = string(make([]byte, 256))
 		}
-		a.Send(ownership.Envelope{To: 2, Message: &ownership.Install{Records: slicesOf(20, big)}}) // 5 MiB
-		a.Send(ownership.Envelope{To: 2, Message: &ownership.Release{}})                           // no key
+		a.Send(ownership.Envelope{To: 2, Message: ownership.Install{Records: slicesOf(20, big)}}) // 5 MiB
+		a.Send(ownership.Envelope{To: 2, Message: ownership.Acquire{}})                           // no key
 		a.Send(ownership.Envelope{To: 2, Message: new(unknownMessage)})
 		a.say(2, 2)
 		for want := 1; want <= 2; want++ {
@@ -284,12 +285,81 @@ func TestUnsendable(t *testing.T) {
 		// Large ones that do fit go in frames of their own.
 		const large = 4 // as many as one queue takes
 		for range large {
-			a.Send(ownership.Envelope{To: 2, Message: &ownership.Install{Records: slicesOf(10, big)}})
+			a.Send(ownership.Envelope{To: 2, Message: ownership.Install{Records: slicesOf(10, big)}})
 		}
 		for range large {
-			if m, ok := (<-b.got).Message.(*ownership.Install); !ok || len(m.Records) != 10 {
+			if m, ok := (<-b.got).Message.(ownership.Install); !ok || len(m.Records) != 10 {
 				t.Errorf("got %#v", m)
 			}
+		}
+	})
+}
+
+// While both dial, the lower NodeID goes first, unless its last dial failed.
+func TestWhoGoesFirst(t *testing.T) {
+	for _, c := range []struct {
+		what   string
+		peer   ownership.NodeID
+		failed bool // the first dial of node 5
+		want   verdict
+	}{
+		{"lower", 9, false, verdictDuel},
+		{"higher", 3, false, verdictWelcome},
+		{"lower, and cannot dial", 9, true, verdictWelcome},
+		{"higher, and cannot dial", 3, true, verdictWelcome},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPipes()
+				a := start(t, p.node("a"), "a", node(5))
+				hand := p.listen("hand")
+				a.Learn(c.peer, "hand")
+				a.say(c.peer, 1)
+				dialled, _ := hand.Accept()
+				if c.failed {
+					dialled.Close()
+					dialled, _ = hand.Accept()
+				}
+				defer dialled.Close()
+				if _, err := readGreeting(dialled, nil); err != nil {
+					t.Fatal(err)
+				}
+				// Its dial waits for our answer; ours comes instead.
+				nc, answer := greetAs(t, p, "a", hello(c.peer, 5))
+				if answer.verdict != c.want {
+					t.Fatalf("answer %+v", answer)
+				}
+				if c.want != verdictWelcome {
+					return
+				}
+				begin := time.Now()
+				if _, err := dialled.Read(make([]byte, 1)); err != io.EOF || time.Since(begin) > 0 {
+					t.Errorf("its own dial goes on for %v, %v", time.Since(begin), err)
+				}
+				if frame, err := (&frameReader{r: bufio.NewReaderSize(nc, readBuffer)}).next(); err != nil || len(frame) < 2 {
+					t.Errorf("what was queued does not come: %x, %v", frame, err)
+				}
+			})
+		})
+	}
+}
+
+// Reader and writer fail both when a connection ends, in any order: the first
+// cause counts.
+func TestFirstCauseCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipes()
+		a := start(t, p.node("a"), "a", node(1))
+		greetAs(t, p, "a", hello(9, 1))
+		synctest.Wait()
+		tcp := a.Transport.(*TCP)
+		tcp.mu.Lock()
+		l := tcp.peers[9].link
+		tcp.mu.Unlock()
+		l.end(errMalformed)
+		l.broke(net.ErrClosed)
+		if a.awaitHint(HintGarbage, 9).Reason == "" {
+			t.Error("no reason")
 		}
 	})
 }

@@ -201,7 +201,7 @@ func TestMemoryCodecFindsFaults(t *testing.T) {
 	var faults []error
 	m := NewMemory(WithCodec(func(err error) { faults = append(faults, err) }))
 	n := memoryMesh(t, m, 2)
-	n[1].Send(ownership.Envelope{To: 2, Message: &ownership.Release{}})
+	n[1].Send(ownership.Envelope{To: 2, Message: ownership.Acquire{}})
 	n[1].say(2, 1)
 	if got := number(<-n[2].got); got != 1 || len(faults) != 1 {
 		t.Errorf("got %d, faults %v", got, faults)

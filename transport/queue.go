@@ -77,11 +77,11 @@ func (i *queued) kind() int {
 
 // older tells whether message a says less than b, of the same kind.
 func older(a, b ownership.Message) bool {
-	x, ok := a.(*ownership.Decided)
+	x, ok := a.(ownership.Decided)
 	if !ok {
 		return false
 	}
-	y, ok := b.(*ownership.Decided)
+	y, ok := b.(ownership.Decided)
 	return ok && x.View != nil && y.View != nil && x.View.Mesh == y.View.Mesh && x.View.Epoch < y.View.Epoch
 }
 
@@ -156,28 +156,28 @@ func weight(m ownership.Message) int {
 		}
 	}
 	switch m := m.(type) {
-	case *ownership.Accept:
+	case ownership.Accept:
 		for i := range m.Writes {
 			n += perItem
 			rec(m.Writes[i].Record)
 		}
-	case *ownership.SealAck:
+	case ownership.SealAck:
 		for _, r := range m.Records {
 			rec(r)
 		}
-	case *ownership.Install:
+	case ownership.Install:
 		for _, r := range m.Records {
 			rec(r)
 		}
-	case *ownership.Heartbeat:
+	case ownership.Heartbeat:
 		n += perItem * len(m.Items)
-	case *ownership.HeartbeatAck:
+	case ownership.HeartbeatAck:
 		for i := range m.Items {
 			n += perItem * (1 + len(m.Items[i].Held))
 		}
-	case *ownership.Confirm:
+	case ownership.Confirm:
 		n += perItem * len(m.Items)
-	case *ownership.ConfirmAck:
+	case ownership.ConfirmAck:
 		n += perItem * len(m.Items)
 	}
 	return n

@@ -24,7 +24,8 @@ type Options struct {
 	// Logger gets faults of peers, no more than one line of a kind about a peer
 	// in ten seconds. Nil discards them.
 	Logger *slog.Logger
-	// Dial opens TCP connections. Nil dials by package net.
+	// Dial opens TCP connections, those of gossip too. Nil dials by package net.
+	// An error that is syscall.ECONNREFUSED is taken for a dead process.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// Rand spreads the times at which peers are dialled again: a number from 0
 	// up to 1, called from any goroutine. Nil takes one from math/rand.

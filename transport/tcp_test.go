@@ -205,7 +205,7 @@ func TestUnknownKind(t *testing.T) {
 		a := start(t, p.node("a"), "a", node(1))
 		nc, _ := greetAs(t, p, "a", hello(9, 1))
 		c := newCoder()
-		known, _ := AppendMessage(nil, &ownership.Seal{Last: 1})
+		known, _ := AppendMessage(nil, ownership.Seal{Last: 1})
 		c.write(beginFrame(nil))
 		c.out.b = append(c.out.b, 0x94, 0xcc, 250, 5, 0x92, 0x81, 1, 2, 0xa1, 'x', 0xc0)
 		c.out.b = append(c.out.b, known...)
@@ -281,27 +281,27 @@ func TestQueue(t *testing.T) {
 	put := func(q *queue, s int, m ownership.Message) int {
 		return q.push(ownership.Envelope{To: 1, Message: m}, at(s))
 	}
-	seal := func(n int) ownership.Message { return &ownership.Seal{Last: uint64(n)} }
+	seal := func(n int) ownership.Message { return ownership.Seal{Last: uint64(n)} }
 
 	// Of what supersedes, the newest; of Decided, the highest; the rest in order.
 	var q queue
-	put(&q, 0, &ownership.Renew{Epoch: 1})
+	put(&q, 0, ownership.Renew{Epoch: 1})
 	put(&q, 0, seal(1))
-	put(&q, 0, &ownership.Decided{View: &ownership.View{Epoch: 9}})
-	put(&q, 0, &ownership.Renew{Epoch: 2})
+	put(&q, 0, ownership.Decided{View: &ownership.View{Epoch: 9}})
+	put(&q, 0, ownership.Renew{Epoch: 2})
 	put(&q, 0, seal(2))
-	put(&q, 0, &ownership.Decided{View: &ownership.View{Epoch: 8}})
+	put(&q, 0, ownership.Decided{View: &ownership.View{Epoch: 8}})
 	got := q.take(nil)
-	if len(got) != 4 || got[0].Message.(*ownership.Seal).Last != 1 || got[1].Message.(*ownership.Decided).View.Epoch != 9 ||
-		got[2].Message.(*ownership.Renew).Epoch != 2 || got[3].Message.(*ownership.Seal).Last != 2 {
+	if len(got) != 4 || got[0].Message.(ownership.Seal).Last != 1 || got[1].Message.(ownership.Decided).View.Epoch != 9 ||
+		got[2].Message.(ownership.Renew).Epoch != 2 || got[3].Message.(ownership.Seal).Last != 2 {
 		t.Errorf("got %v", got)
 	}
 	if !q.empty() || q.bytes != 0 {
 		t.Errorf("%d left, %d bytes", q.len(), q.bytes)
 	}
-	put(&q, 0, &ownership.Renew{Epoch: 3}) // the one that was taken is no more
-	put(&q, 0, &ownership.Renew{Epoch: 4})
-	if got := q.take(nil); len(got) != 1 || got[0].Message.(*ownership.Renew).Epoch != 4 {
+	put(&q, 0, ownership.Renew{Epoch: 3}) // the one that was taken is no more
+	put(&q, 0, ownership.Renew{Epoch: 4})
+	if got := q.take(nil); len(got) != 1 || got[0].Message.(ownership.Renew).Epoch != 4 {
 		t.Errorf("got %v", got)
 	}
 
@@ -310,14 +310,14 @@ func TestQueue(t *testing.T) {
 	for i := range maxQueued + 1000 {
 		lost += put(&q, 0, seal(i))
 	}
-	put(&q, 0, &ownership.Renew{Epoch: 5})
-	put(&q, 0, &ownership.Renew{Epoch: 6})
-	if got := q.take(nil); lost != 1000 || got[0].Message.(*ownership.Seal).Last != 1002 || len(got) != maxQueued-1 {
+	put(&q, 0, ownership.Renew{Epoch: 5})
+	put(&q, 0, ownership.Renew{Epoch: 6})
+	if got := q.take(nil); lost != 1000 || got[0].Message.(ownership.Seal).Last != 1002 || len(got) != maxQueued-1 {
 		t.Errorf("lost %d, %d left from %v on", lost, len(got), got[0].Message)
 	}
 
 	// Too large: the same.
-	big := &ownership.Install{}
+	big := ownership.Install{}
 	for range 1000 {
 		big.Records = append(big.Records, &ownership.Record{Key: "k", Holders: make([]ownership.Holder, 10)})
 	}
@@ -332,7 +332,7 @@ func TestQueue(t *testing.T) {
 	// Old: gone, however often a Renew is renewed.
 	for s := range 10 {
 		put(&q, s, seal(s))
-		put(&q, s, &ownership.Renew{Epoch: ownership.Epoch(s)})
+		put(&q, s, ownership.Renew{Epoch: ownership.Epoch(s)})
 	}
 	if lost := q.expire(at(8)); lost != 8 || q.empty() {
 		t.Errorf("lost %d", lost)

@@ -21,7 +21,9 @@ type Identity struct {
 // All methods may be called from any goroutine and none waits for the network.
 type Transport interface {
 	// Start begins to receive. Each message is handed to deliver and each hint
-	// to hint, from goroutines of the transport; both return quickly.
+	// to hint, from goroutines of the transport, several at once; both return
+	// quickly, or they hold up the peer that they are called for, and neither
+	// calls Close.
 	Start(id Identity, deliver func(Received), hint func(Hint)) error
 
 	// Send queues a message. One for a node without a known address, or more

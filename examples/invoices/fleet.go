@@ -21,12 +21,12 @@ import (
 // The fleet runs the workers as child processes. It takes no part in the locking: it sees what reaches
 // the ledger, and what the workers say about the mesh.
 type fleet struct {
-	ledger   *ledger
-	invoices []invoice
-	show     *show
-	seeds    []string // addresses of the first workers' nodes
-	url      string   // of the ledger
-	fail     context.CancelCauseFunc
+	ledger *ledger
+	total  int // invoices
+	show   *show
+	seeds  []string                // addresses of the first workers' nodes
+	url    string                  // of the ledger
+	fail   context.CancelCauseFunc // ends the run with an error
 
 	mu      sync.Mutex
 	workers []*process
@@ -60,8 +60,8 @@ type heldCall struct {
 	answer func()
 }
 
-func newFleet(l *ledger, invoices []invoice) *fleet {
-	f := &fleet{ledger: l, invoices: invoices, paid: map[string]bool{}}
+func newFleet(l *ledger, total int) *fleet {
+	f := &fleet{ledger: l, total: total, paid: map[string]bool{}}
 	f.show = newShow(os.Stdout, f.status)
 	l.decided = f.decided
 	return f
@@ -76,19 +76,14 @@ func (f *fleet) run(ctx context.Context) error {
 		return err
 	}
 	f.url = "http://" + listener.Addr().String()
-	mux := http.NewServeMux()
-	mux.Handle("/{op}", f.ledger)
-	server := &http.Server{Handler: mux}
+	server := &http.Server{Handler: f.ledger.handler()}
 	go server.Serve(listener)
 	defer server.Close()
 
 	err = f.story(ctx)
 	f.endAll()
 	f.show.end()
-	if err != nil {
-		return errors.Join(err, f.lastWords())
-	}
-	return nil
+	return err
 }
 
 // decided is called by the ledger for each request.
@@ -195,12 +190,13 @@ func (f *fleet) follow(p *process, stdout io.Reader) {
 		if p.state == "joining" {
 			p.state = "working"
 		}
-		newer := v.Epoch > f.view.Epoch
-		if newer {
+		changed := false
+		if v.Epoch > f.view.Epoch {
+			changed = v.String() != f.view.String()
 			f.view = v
 		}
 		f.mu.Unlock()
-		if newer {
+		if changed {
 			f.show.event("view: %s", v)
 		}
 	}
@@ -249,7 +245,7 @@ func (f *fleet) find(name string) *process {
 
 // account draws up the account, at the end.
 func (f *fleet) account() (account, error) {
-	a, err := f.ledger.audit(f.invoices)
+	a, err := f.ledger.audit()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	a.killed, a.frozen, a.refused = f.killed, f.frozen, f.refused
@@ -317,7 +313,7 @@ type workerStatus struct {
 func (f *fleet) status() status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := status{paid: len(f.paid), total: len(f.invoices)}
+	s := status{paid: len(f.paid), total: f.total}
 	for _, p := range f.workers {
 		s.workers = append(s.workers, workerStatus{p.name, p.state, p.paid, f.view.Owns[p.name]})
 	}

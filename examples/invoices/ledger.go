@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	_ "modernc.org/sqlite" // an SQL database in pure Go; only this example uses it, package mesh does not
@@ -30,6 +31,7 @@ type ledger struct {
 
 // The payments have no unique key on purpose: it would hide a double payment. Here one would be counted.
 const schema = `
+	CREATE TABLE invoices (number TEXT PRIMARY KEY, customer TEXT NOT NULL, currency TEXT NOT NULL, amount TEXT NOT NULL, due TEXT NOT NULL);
 	CREATE TABLE fence (invoice TEXT PRIMARY KEY, token INTEGER NOT NULL);
 	CREATE TABLE payments (invoice TEXT NOT NULL, amount TEXT NOT NULL, currency TEXT NOT NULL, worker TEXT NOT NULL);`
 
@@ -47,20 +49,58 @@ type request struct {
 	Invoice invoice
 }
 
-func openLedger(path string) (*ledger, error) {
+// newLedger makes a ledger with these invoices in it, in a new file.
+func newLedger(path string, invoices []invoice) (*ledger, error) {
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1) // one request at a time
-	if _, err := db.Exec(schema); err != nil {
+	l := &ledger{db: db}
+	if err := l.load(invoices); err != nil {
 		db.Close()
 		return nil, err
 	}
-	return &ledger{db: db}, nil
+	return l, nil
+}
+
+func (l *ledger) load(invoices []invoice) error {
+	tx, err := l.db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // does nothing after Commit
+	if _, err := tx.Exec(schema); err != nil {
+		return err
+	}
+	for _, i := range invoices {
+		if _, err := tx.Exec(`INSERT INTO invoices VALUES (?, ?, ?, ?, ?)`, i.Number, i.Customer, i.Currency, i.Amount, i.Due); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 func (l *ledger) close() { l.db.Close() }
+
+// open lists the first invoices that are not paid. It is a hint, asked without a lock and without a token.
+func (l *ledger) open(limit int) ([]invoice, error) {
+	rows, err := l.db.Query(`SELECT number, customer, currency, amount, due FROM invoices
+		WHERE number NOT IN (SELECT invoice FROM payments) ORDER BY due, number LIMIT ?`, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	list := []invoice{}
+	for rows.Next() {
+		var i invoice
+		if err := rows.Scan(&i.Number, &i.Customer, &i.Currency, &i.Amount, &i.Due); err != nil {
+			return nil, err
+		}
+		list = append(list, i)
+	}
+	return list, rows.Err()
+}
 
 // check raises the fence to the token of r and reports whether its invoice is paid.
 func (l *ledger) check(r request) (paid bool, err error) {
@@ -99,25 +139,14 @@ func (l *ledger) fenced(r request, fn func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// audit compares the payments with the invoices.
-func (l *ledger) audit(invoices []invoice) (account, error) {
+// audit counts the payments of each invoice.
+func (l *ledger) audit() (account, error) {
 	var a account
-	for _, inv := range invoices {
-		var payments int
-		if err := l.db.QueryRow(`SELECT count(*) FROM payments WHERE invoice = ?`, inv.Number).Scan(&payments); err != nil {
-			return a, err
-		}
-		switch {
-		case payments == 0:
-			a.missed++
-		case payments > 1:
-			a.twice++
-			fallthrough
-		default:
-			a.processed++
-		}
-	}
-	return a, nil
+	err := l.db.QueryRow(`
+		SELECT count(*) FILTER (WHERE n > 0), count(*) FILTER (WHERE n > 1), count(*) FILTER (WHERE n = 0)
+		FROM (SELECT count(p.invoice) AS n FROM invoices i LEFT JOIN payments p ON p.invoice = i.number GROUP BY i.number)`,
+	).Scan(&a.processed, &a.twice, &a.missed)
+	return a, err
 }
 
 // A call is a request and what the ledger decided.
@@ -128,73 +157,94 @@ type call struct {
 	err  error
 }
 
-// bookTime is how long the ledger takes to look up an open invoice. It stands for the work that an
-// invoice makes, and paces the show.
-const bookTime = 150 * time.Millisecond
+// workTime is how long the ledger takes to answer a check of an open invoice. It stands for the work that
+// an invoice makes, and paces the show.
+const workTime = 150 * time.Millisecond
 
-// ServeHTTP serves the workers: POST /check and POST /pay with a request in JSON. The answer is a JSON
-// bool, paid or not; or the status 409 Conflict if the token is stale.
-func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := call{op: r.PathValue("op")}
+// handler serves the workers: GET /open?limit=n answers a list of invoices. POST /check and POST /pay take
+// a request; check answers whether the invoice is paid. The status is 409 Conflict if the token is stale.
+func (l *ledger) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /open", func(w http.ResponseWriter, r *http.Request) {
+		limit, err := strconv.Atoi(r.FormValue("limit"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		list, err := l.open(limit)
+		reply(w, list, err)
+	})
+	mux.HandleFunc("POST /check", func(w http.ResponseWriter, r *http.Request) {
+		l.serve(w, r, "check", func(c *call) {
+			if c.paid, c.err = l.check(c.request); c.err == nil && !c.paid {
+				time.Sleep(workTime)
+			}
+		})
+	})
+	mux.HandleFunc("POST /pay", func(w http.ResponseWriter, r *http.Request) {
+		l.serve(w, r, "pay", func(c *call) { c.err = l.pay(c.request) })
+	})
+	return mux
+}
+
+func (l *ledger) serve(w http.ResponseWriter, r *http.Request, op string, decide func(*call)) {
+	c := call{op: op}
 	if err := json.NewDecoder(r.Body).Decode(&c.request); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	switch c.op {
-	case "check":
-		if c.paid, c.err = l.check(c.request); c.err == nil && !c.paid {
-			time.Sleep(bookTime)
-		}
-	case "pay":
-		c.err = l.pay(c.request)
-		c.paid = c.err == nil
-	default:
-		http.NotFound(w, r)
-		return
-	}
+	decide(&c)
 	if l.decided != nil {
 		l.decided(r.Context(), c)
 	}
+	reply(w, c.paid, c.err)
+}
+
+func reply(w http.ResponseWriter, answer any, err error) {
 	switch {
-	case errors.Is(c.err, errStale):
-		http.Error(w, c.err.Error(), http.StatusConflict)
-	case c.err != nil:
-		http.Error(w, c.err.Error(), http.StatusInternalServerError)
+	case errors.Is(err, errStale):
+		http.Error(w, err.Error(), http.StatusConflict)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
 	default:
-		json.NewEncoder(w).Encode(c.paid)
+		json.NewEncoder(w).Encode(answer)
 	}
 }
 
 // A ledgerClient is how a worker reaches the ledger.
 type ledgerClient struct{ url, worker string }
 
+func (c ledgerClient) open(ctx context.Context, limit int) (list []invoice, err error) {
+	err = c.do(ctx, http.MethodGet, "/open?limit="+strconv.Itoa(limit), nil, &list)
+	return list, err
+}
+
 func (c ledgerClient) check(ctx context.Context, inv invoice, token uint64) (paid bool, err error) {
-	return c.ask(ctx, "check", inv, token)
+	err = c.do(ctx, http.MethodPost, "/check", request{Worker: c.worker, Token: token, Invoice: inv}, &paid)
+	return paid, err
 }
 
 func (c ledgerClient) pay(ctx context.Context, inv invoice, token uint64) error {
-	_, err := c.ask(ctx, "pay", inv, token)
-	return err
+	return c.do(ctx, http.MethodPost, "/pay", request{Worker: c.worker, Token: token, Invoice: inv}, new(any))
 }
 
-func (c ledgerClient) ask(ctx context.Context, op string, inv invoice, token uint64) (paid bool, err error) {
-	body, err := json.Marshal(request{Worker: c.worker, Token: token, Invoice: inv})
+func (c ledgerClient) do(ctx context.Context, method, path string, question, answer any) error {
+	body, err := json.Marshal(question)
 	if err != nil {
-		return false, err
+		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/"+op, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
 	if err != nil {
-		return false, err
+		return err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(resp.Body)
-		return false, fmt.Errorf("ledger: %s", bytes.TrimSpace(text))
+		return fmt.Errorf("ledger: %s", bytes.TrimSpace(text))
 	}
-	err = json.NewDecoder(resp.Body).Decode(&paid)
-	return paid, err
+	return json.NewDecoder(resp.Body).Decode(answer)
 }

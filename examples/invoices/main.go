@@ -72,9 +72,9 @@ func main() {
 
 // runFleet is the parent process: it owns the ledger, runs the workers and draws up the account.
 func runFleet() (account, error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	interrupt, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("not finished after a minute"))
+	ctx, cancel := context.WithTimeoutCause(interrupt, time.Minute, errors.New("not finished after a minute"))
 	defer cancel()
 
 	invoices, err := readInvoices()
@@ -86,14 +86,17 @@ func runFleet() (account, error) {
 		return account{}, err
 	}
 	defer os.RemoveAll(dir)
-	ledger, err := openLedger(filepath.Join(dir, "ledger.db"))
+	ledger, err := newLedger(filepath.Join(dir, "ledger.db"), invoices)
 	if err != nil {
 		return account{}, err
 	}
 	defer ledger.close()
 
-	fleet := newFleet(ledger, invoices)
+	fleet := newFleet(ledger, len(invoices))
 	err = fleet.run(ctx)
+	if err != nil && interrupt.Err() == nil {
+		err = errors.Join(err, fleet.lastWords())
+	}
 	sum, auditErr := fleet.account()
 	return sum, errors.Join(err, auditErr)
 }

@@ -86,7 +86,7 @@ func TestMeshDoesNotImportTheDriver(t *testing.T) {
 }
 
 func TestFence(t *testing.T) {
-	l := newTestLedger(t)
+	l := newTestLedger(t, "a", "b", "c")
 	inv := func(number string, token uint64) request {
 		return request{Worker: "w1", Token: token, Invoice: invoice{Number: number, Currency: "EUR", Amount: "1.00"}}
 	}
@@ -122,8 +122,11 @@ func TestFence(t *testing.T) {
 	check(inv("c", term+10), false, nil)
 	pay(inv("c", term+9), errStale)
 
+	if open, err := l.open(10); len(open) != 1 || open[0].Number != "c" || err != nil {
+		t.Errorf("open: %v, %v; want c", open, err)
+	}
 	// A refused write leaves nothing behind.
-	got, err := l.audit([]invoice{{Number: "a"}, {Number: "b"}, {Number: "c"}})
+	got, err := l.audit()
 	if want := (account{processed: 2, missed: 1}); got != want || err != nil {
 		t.Errorf("audit: %+v, %v; want %+v", got, err, want)
 	}
@@ -131,14 +134,13 @@ func TestFence(t *testing.T) {
 
 // A double payment is counted, not hidden: the account would show it.
 func TestAuditCountsDoubles(t *testing.T) {
-	l := newTestLedger(t)
-	invoices := []invoice{{Number: "once"}, {Number: "twice"}, {Number: "never"}}
+	l := newTestLedger(t, "once", "twice", "never")
 	for _, number := range []string{"once", "twice", "twice"} {
 		if err := l.pay(request{Token: 1, Invoice: invoice{Number: number}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := l.audit(invoices)
+	got, err := l.audit()
 	if want := (account{processed: 2, twice: 1, missed: 1}); got != want || err != nil {
 		t.Errorf("audit: %+v, %v; want %+v", got, err, want)
 	}
@@ -159,8 +161,12 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-func newTestLedger(t *testing.T) *ledger {
-	l, err := openLedger(filepath.Join(t.TempDir(), "ledger.db"))
+func newTestLedger(t *testing.T, numbers ...string) *ledger {
+	var invoices []invoice
+	for _, number := range numbers {
+		invoices = append(invoices, invoice{Number: number})
+	}
+	l, err := newLedger(filepath.Join(t.TempDir(), "ledger.db"), invoices)
 	if err != nil {
 		t.Fatal(err)
 	}

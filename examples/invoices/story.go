@@ -15,7 +15,7 @@ func (f *fleet) story(ctx context.Context) error {
 		return err
 	}
 	f.seeds = seeds
-	f.show.event("%d workers start, each a process with a mesh node, to pay %d invoices", founders, len(f.invoices))
+	f.show.event("%d workers start, each a process with a mesh node, to pay %d invoices", founders, f.total)
 	for i, addr := range seeds {
 		if err := f.start(fmt.Sprintf("w%d", i+1), addr); err != nil {
 			return err
@@ -27,12 +27,12 @@ func (f *fleet) story(ctx context.Context) error {
 	if err := f.freezeOne(ctx); err != nil {
 		return err
 	}
-	return f.until(ctx, func() bool { return len(f.paid) == len(f.invoices) })
+	return f.until(ctx, func() bool { return len(f.paid) == f.total })
 }
 
 // killOne kills a worker that holds a lock, and waits until the lock is granted again.
 func (f *fleet) killOne(ctx context.Context) error {
-	dead, err := f.await(ctx, f.catchAsking(len(f.invoices)/4))
+	dead, err := f.await(ctx, f.catchAsking(f.total/4))
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (f *fleet) killOne(ctx context.Context) error {
 	if err := f.kill(dead.Worker); err != nil {
 		return err
 	}
-	f.show.alert("%s killed (SIGKILL) while it holds the lock of %s", dead.Worker, dead.Invoice.Number)
+	f.show.alert("%s killed (SIGKILL) holding %s", dead.Worker, dead.Invoice.Number)
 
 	next, err := f.await(ctx, again)
 	if err != nil {
@@ -59,7 +59,7 @@ func (f *fleet) killOne(ctx context.Context) error {
 // freezeOne freezes a worker between its look at the ledger and its write, until its lock was granted to
 // another. Meanwhile a fresh worker joins.
 func (f *fleet) freezeOne(ctx context.Context) error {
-	late, err := f.await(ctx, f.catchAsking(len(f.invoices)/2))
+	late, err := f.await(ctx, f.catchAsking(f.total/2))
 	if err != nil {
 		return err
 	}
@@ -73,10 +73,10 @@ func (f *fleet) freezeOne(ctx context.Context) error {
 	if err := f.freeze(late.Worker); err != nil {
 		return err
 	}
-	f.show.alert("%s frozen (SIGSTOP) about to pay %s; token %d", late.Worker, late.Invoice.Number, late.Token)
+	f.show.alert("%s frozen (SIGSTOP) holding %s; token %d", late.Worker, late.Invoice.Number, late.Token)
 
 	fresh := fmt.Sprintf("w%d", founders+1)
-	if err := f.until(ctx, func() bool { return len(f.paid) >= len(f.invoices)*6/10 }); err != nil {
+	if err := f.until(ctx, func() bool { return len(f.paid) >= f.total*6/10 }); err != nil {
 		return err
 	}
 	if err := f.start(fresh, "127.0.0.1:0"); err != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 const (
 	founders = 5               // workers at the fleet's first start
 	leaseTTL = 2 * time.Second // short, so that a dead worker's lock is free again soon
+	batch    = 20              // invoices that a worker asks the ledger for at a time
 	patience = time.Second / 2 // with the mesh; then the worker goes on with the next invoice
 )
 
@@ -40,10 +40,6 @@ func runWorker() error {
 		io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()
-	invoices, err := readInvoices()
-	if err != nil {
-		return err
-	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	node, err := mesh.Join(ctx, mesh.Config{
 		Name:     *name,
@@ -60,22 +56,30 @@ func runWorker() error {
 	go reportViews(node)
 
 	w := &worker{node: node, ledger: ledgerClient{url: *ledger, worker: *name}, log: log}
-	w.run(ctx, invoices)
-	<-ctx.Done() // nothing left to do, but the others may need the locks that this node owns
+	if err := w.run(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	<-ctx.Done() // all are paid; but another worker, late, may need the locks that this node owns
 	return nil
 }
 
-// run goes through the invoices, as every worker does, until it has seen each of them paid.
-func (w *worker) run(ctx context.Context, invoices []invoice) {
-	for queue := slices.Clone(invoices); len(queue) > 0 && ctx.Err() == nil; {
-		inv := queue[0]
-		queue = queue[1:]
-		if err := w.process(ctx, inv, len(queue) < 10); err != nil {
-			// Another worker has it, or the mesh is just replacing the node that owns the lock, or the ledger
-			// refused our write. Whichever it is, the invoice may still be open: look again a little later.
-			queue = slices.Insert(queue, min(10, len(queue)), inv)
-			if !errors.Is(err, mesh.ErrLocked) {
-				w.log.Warn("try again", "invoice", inv.Number, "err", err)
+// run pays invoices until none is open. All workers ask for the same list and go through it in the same
+// order, so they race for each invoice.
+func (w *worker) run(ctx context.Context) error {
+	for {
+		open, err := w.ledger.open(ctx, batch)
+		if err != nil || len(open) == 0 {
+			return err
+		}
+		for _, inv := range open {
+			// With the last few there is nothing to do but to wait for a turn: one may be a dead worker's.
+			err := w.process(ctx, inv, len(open) <= founders)
+			switch {
+			case err == nil, errors.Is(err, mesh.ErrLocked): // it is paid, or another worker has it
+			case ctx.Err() != nil:
+				return err
+			default: // the mesh is just replacing a node, or our write was refused: it may be on the next list again
+				w.log.Warn("not paid", "invoice", inv.Number, "err", err)
 			}
 		}
 	}

@@ -1,0 +1,210 @@
+package ownership
+
+// The lock table and the client's half of Core.Encode.
+
+func (e *encoder) pending(p pending) {
+	e.node(p.to)
+	e.uint(p.number)
+	if e.has(p.answer != nil) {
+		e.answer(p.answer)
+	}
+	if e.has(p.beat != nil) {
+		e.leaseID(p.beat.lease)
+		e.uint(p.beat.beat)
+		e.echo(p.beat.sent)
+		e.int(int64(p.beat.count))
+		e.uint(p.beat.xor)
+	}
+	if e.has(p.ack != nil) {
+		e.ack(p.ack)
+	}
+}
+
+func (e *encoder) answer(a *Answer) {
+	e.request(a.Request)
+	e.uint(uint64(a.Partition))
+	e.term(a.Term)
+	e.bool(a.Release)
+	e.uint(uint64(a.Outcome))
+	e.uint(uint64(a.Token))
+	e.echo(a.Echo)
+	e.ticket(a.Ticket)
+	e.holder(a.Holder)
+	e.reason(a.Reason)
+}
+
+// reason: Left is for people, and never in an answer that waits.
+func (e *encoder) reason(r Reason) {
+	e.uint(uint64(r.Code))
+	e.int(int64(r.Ahead))
+	e.holder(r.Holder)
+}
+
+func (e *encoder) ack(a *HeartbeatAckItem) {
+	e.uint(uint64(a.Partition))
+	e.term(a.Term)
+	e.uint(uint64(a.Lease))
+	e.uint(a.Beat)
+	e.echo(a.Echo)
+	e.bool(a.Match)
+	each(e, a.Held, (*encoder).heldLock)
+}
+
+func (e *encoder) table(t *table) {
+	e.len(len(t.keys))
+	for _, key := range sortedKeys(t.keys) {
+		k := t.keys[key]
+		e.str(key)
+		e.record(k.record)
+		e.len(len(k.queue))
+		for _, r := range k.queue {
+			e.request(r.id)
+		}
+	}
+	e.len(len(t.requests))
+	for _, id := range sortedFunc(t.requests, RequestID.compare) {
+		e.lockRequest(t.requests[id])
+	}
+	e.len(len(t.clients))
+	for _, id := range sortedKeys(t.clients) {
+		m := t.clients[id]
+		e.uint(uint64(id))
+		e.uint(m.low)
+		each(e, m.closed, (*encoder).uint)
+		e.time(m.heard)
+	}
+	e.len(len(t.leases))
+	for _, id := range sortedFunc(t.leases, LeaseID.compare) {
+		e.lease(t.leases[id])
+	}
+	e.uint(uint64(t.tickets))
+	e.time(t.expiry)
+	e.time(t.graceEnd)
+	each(e, t.parked, (*encoder).parked)
+}
+
+func (e *encoder) lockRequest(r *request) {
+	e.request(r.id)
+	e.str(r.key)
+	e.uint(uint64(r.state))
+	e.uint(uint64(r.outcome))
+	e.bool(r.released)
+	e.uint(uint64(r.token))
+	e.holder(r.holder)
+	e.uint(uint64(r.lease))
+	e.duration(r.ttl)
+	e.ticket(r.ticket)
+	e.echo(r.sent)
+	e.time(r.heard)
+	e.node(r.from)
+	e.uint(uint64(r.answers))
+	e.str(r.name)
+	e.str(r.note)
+}
+
+func (e *encoder) lease(l *lease) {
+	e.leaseID(l.id)
+	e.duration(l.ttl)
+	e.time(l.heard)
+	e.len(len(l.held))
+	for _, token := range sortedKeys(l.held) {
+		e.uint(uint64(token))
+		e.request(l.held[token])
+	}
+}
+
+func (e *encoder) parked(p parked) {
+	e.node(p.from)
+	e.time(p.at)
+	if e.has(p.acquire != nil) {
+		e.acquire(p.acquire)
+	}
+	if e.has(p.release != nil) {
+		e.release(p.release)
+	}
+}
+
+func (e *encoder) acquire(m *Acquire) {
+	e.request(m.Request)
+	e.uint(m.Low)
+	e.uint(uint64(m.Partition))
+	e.term(m.Term)
+	e.str(m.Key)
+	e.bool(m.Try)
+	e.uint(uint64(m.Lease))
+	e.duration(m.TTL)
+	e.echo(m.Sent)
+	e.ticket(m.Ticket)
+	e.str(m.Name)
+	e.str(m.Note)
+}
+
+func (e *encoder) release(m *Release) {
+	e.request(m.Request)
+	e.uint(m.Low)
+	e.uint(uint64(m.Partition))
+	e.term(m.Term)
+}
+
+func (e *encoder) client(cl *client) {
+	e.uint(uint64(cl.id))
+	e.uint(uint64(cl.mesh))
+	e.uint(cl.seq)
+	e.len(len(cl.holds))
+	for _, handle := range sortedKeys(cl.holds) {
+		e.hold(cl.holds[handle])
+	}
+	e.len(len(cl.asking))
+	for _, h := range cl.asking {
+		e.uint(h.seq)
+	}
+	each(e, cl.slots, (*encoder).slot)
+	each(e, cl.auto, (*encoder).autoLease)
+	e.uint(uint64(cl.leases))
+}
+
+func (e *encoder) hold(h *hold) {
+	e.uint(uint64(h.handle))
+	e.uint(h.seq)
+	e.uint(uint64(h.state))
+	e.lock(h.in)
+	e.uint(uint64(h.partition))
+	e.uint(uint64(h.lease))
+	e.term(h.term)
+	e.node(h.owner)
+	e.time(h.first)
+	e.time(h.next)
+	e.time(h.heard)
+	e.ticket(h.ticket)
+	e.reason(h.reason)
+	e.uint(uint64(h.token))
+	e.time(h.deadline)
+	e.uint(h.since)
+	e.uint(h.extend)
+	e.bool(h.wasHeld)
+	e.bool(h.reask)
+	e.bool(h.again)
+	e.time(h.giveUp)
+}
+
+func (e *encoder) lock(in Lock) {
+	e.str(in.Key)
+	e.duration(in.TTL)
+	e.bool(in.Try)
+	e.bool(in.NoRenew)
+	e.str(in.Note)
+}
+
+func (e *encoder) slot(s *slot) {
+	e.uint(uint64(s.lease))
+	e.uint(uint64(s.partition))
+	e.duration(s.ttl)
+	e.bool(s.auto)
+	e.term(s.term)
+	e.uint(s.beat)
+	e.time(s.sent)
+	e.time(s.echo)
+	e.bool(s.urgent)
+	each(e, sortedKeys(s.held), (*encoder).uint)
+	e.time(s.deadline)
+}
