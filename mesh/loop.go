@@ -226,7 +226,7 @@ func (l *loop) onServing(valid bool) {
 	switch {
 	case valid:
 		l.n.log.Info("this node serves")
-	case l.member:
+	case l.member && !l.n.closing.Load():
 		l.n.log.Warn("no membership lease: the voters do not answer; this node grants nothing until they do")
 	}
 	l.checkJoined()
