@@ -24,6 +24,14 @@ var (
 	// the error of the ctx as well.
 	ErrUnavailable = errors.New("unavailable")
 
+	// ErrCapacity: the key is a semaphore of another size than the one asked
+	// for. No call of this version returns it: it goes with semaphores.
+	ErrCapacity = errors.New("capacity differs")
+
+	// ErrNotHolder: only the exclusive holder may do that. No call of this
+	// version returns it: it goes with values.
+	ErrNotHolder = errors.New("not the holder")
+
 	// ErrClosed: the node has been closed or is leaving.
 	ErrClosed = errors.New("node closed")
 

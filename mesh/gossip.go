@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -77,13 +76,6 @@ type gossipConfig struct {
 type gossipNews struct {
 	member ownership.Member
 	dead   bool
-}
-
-// rejoinResult says what became of the seeds in one round.
-type rejoinResult struct {
-	met     int               // that answered as nodes of this cluster
-	foreign map[string]string // address -> cluster, of those that belong to another
-	trouble []string          // what went wrong with the others, for people
 }
 
 // gossip runs memberlist for one node, and again under another name after a
@@ -247,114 +239,6 @@ func (g *gossip) runNews() {
 	}
 }
 
-// runRejoin contacts the seeds again and again, for ever.
-func (g *gossip) runRejoin() {
-	defer g.ended.Done()
-	var also []string
-	for {
-		var alone bool
-		alone, also = g.cfg.round(g.rejoin(also))
-		wait := rejoinEvery + time.Duration(g.cfg.rand()%uint64(rejoinSpread))
-		if alone {
-			wait = rejoinAlone + time.Duration(g.cfg.rand()%uint64(rejoinJitter))
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-g.fresh:
-			t.Stop()
-		case <-g.ctx.Done():
-			t.Stop()
-			return
-		}
-	}
-}
-
-// rejoin contacts the seeds and these other addresses, all at once: one that
-// drops packets must not keep the rest waiting.
-func (g *gossip) rejoin(also []string) rejoinResult {
-	res := rejoinResult{foreign: map[string]string{}}
-	addrs := g.lookupSeeds(&res)
-	for _, a := range also {
-		if ap, err := netip.ParseAddrPort(a); err == nil {
-			addrs[ap] = a
-		}
-	}
-	g.life.Lock()
-	list := g.list
-	g.life.Unlock()
-	if list == nil {
-		return res
-	}
-
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	for addr, seed := range addrs {
-		if addr == g.cfg.addr {
-			continue
-		}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			_, err := list.Join([]string{addr.String()})
-			mu.Lock()
-			defer mu.Unlock()
-			g.mu.Lock()
-			cluster, foreign := g.foreign[addr.String()]
-			delete(g.foreign, addr.String())
-			g.mu.Unlock()
-			switch {
-			case err == nil:
-				res.met++
-			case foreign:
-				res.foreign[addr.String()] = cluster
-				res.trouble = append(res.trouble, fmt.Sprintf("seed %s belongs to the cluster %q, not %q", seed, cluster, g.cfg.cluster))
-			default:
-				res.trouble = append(res.trouble, fmt.Sprintf("seed %s: %v", seed, rootOf(err, addr)))
-			}
-		}()
-	}
-	wg.Wait()
-	return res
-}
-
-// lookupSeeds returns the addresses of the seeds and what each was called.
-func (g *gossip) lookupSeeds(res *rejoinResult) map[netip.AddrPort]string {
-	ctx, cancel := context.WithTimeout(g.ctx, lookupFor)
-	defer cancel()
-	seeds := g.cfg.seeds
-	if g.cfg.discover != nil {
-		var err error
-		if seeds, err = g.cfg.discover(ctx); err != nil {
-			res.trouble = append(res.trouble, fmt.Sprintf("Discover: %v", err))
-		}
-	}
-	addrs := map[netip.AddrPort]string{}
-	for _, seed := range seeds {
-		if err := checkHostPort(seed, false); err != nil {
-			res.trouble = append(res.trouble, fmt.Sprintf("seed %q: %v; write host:port", seed, err))
-			continue
-		}
-		all, err := g.cfg.lookup.resolve(ctx, seed)
-		if err != nil {
-			res.trouble = append(res.trouble, fmt.Sprintf("seed %s does not resolve: %v", seed, err))
-		}
-		for _, a := range all {
-			addrs[a] = seed
-		}
-	}
-	return addrs
-}
-
-// rootOf takes memberlist's wrapping off an error: it keeps causes only as text.
-func rootOf(err error, addr netip.AddrPort) string {
-	text := err.Error()
-	if _, root, ok := strings.Cut(text, "failed to join "+addr.String()+": "); ok {
-		text = root
-	}
-	return strings.TrimSpace(text)
-}
-
 // gossipHooks are memberlist's delegates for one name. Every method is called
 // with memberlist's lock held or in its receive path: none may wait.
 type gossipHooks struct {
@@ -410,4 +294,159 @@ func (h *gossipHooks) NotifyMerge(peers []*memberlist.Node) error {
 		}
 	}
 	return refusal
+}
+
+// gossipDoor is memberlist's transport on the node's own port. It lives as long
+// as one memberlist; the port goes on to the next one.
+type gossipDoor struct {
+	port    transport.Gossip
+	addr    netip.AddrPort // advertised
+	packets chan *memberlist.Packet
+	streams chan net.Conn
+	done    chan struct{}
+	pumps   sync.WaitGroup
+
+	mu     sync.Mutex
+	conns  map[*gossipConn]struct{}
+	closed bool
+}
+
+var _ memberlist.NodeAwareTransport = (*gossipDoor)(nil)
+
+func newGossipDoor(port transport.Gossip, addr netip.AddrPort) *gossipDoor {
+	d := &gossipDoor{
+		port:    port,
+		addr:    addr,
+		packets: make(chan *memberlist.Packet),
+		streams: make(chan net.Conn),
+		done:    make(chan struct{}),
+		conns:   map[*gossipConn]struct{}{},
+	}
+	d.pumps.Add(2)
+	go d.pumpPackets()
+	go d.pumpStreams()
+	return d
+}
+
+func (d *gossipDoor) pumpPackets() {
+	defer d.pumps.Done()
+	for {
+		select {
+		case <-d.done:
+			return
+		case p, ok := <-d.port.Packets():
+			if !ok {
+				return
+			}
+			select {
+			case d.packets <- &memberlist.Packet{Buf: p.Data, From: p.From, Timestamp: p.At}:
+			case <-d.done:
+				return
+			}
+		}
+	}
+}
+
+func (d *gossipDoor) pumpStreams() {
+	defer d.pumps.Done()
+	for {
+		select {
+		case <-d.done:
+			return
+		case conn, ok := <-d.port.Streams():
+			if !ok {
+				return
+			}
+			kept := d.keep(conn)
+			if kept == nil {
+				return
+			}
+			select {
+			case d.streams <- kept:
+			case <-d.done:
+				kept.Close()
+				return
+			}
+		}
+	}
+}
+
+// keep makes sure that a connection ends with the door; nil if that is closed.
+func (d *gossipDoor) keep(conn net.Conn) net.Conn {
+	c := &gossipConn{conn, d}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		conn.Close()
+		return nil
+	}
+	d.conns[c] = struct{}{}
+	return c
+}
+
+// Shutdown ends the pumps and all connections; the port stays open.
+func (d *gossipDoor) Shutdown() error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	conns := d.conns
+	d.conns = nil
+	d.mu.Unlock()
+	close(d.done)
+	for c := range conns {
+		c.Conn.Close()
+	}
+	d.pumps.Wait()
+	return nil
+}
+
+func (d *gossipDoor) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
+	return d.addr.Addr().AsSlice(), int(d.addr.Port()), nil
+}
+
+func (d *gossipDoor) PacketCh() <-chan *memberlist.Packet { return d.packets }
+func (d *gossipDoor) StreamCh() <-chan net.Conn           { return d.streams }
+
+func (d *gossipDoor) WriteTo(b []byte, addr string) (time.Time, error) {
+	select {
+	case <-d.done:
+		return time.Time{}, net.ErrClosed
+	default:
+		return d.port.WritePacket(b, addr)
+	}
+}
+
+func (d *gossipDoor) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+	conn, err := d.port.DialStream(addr, timeout)
+	if err != nil {
+		return nil, err
+	}
+	if conn = d.keep(conn); conn == nil {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (d *gossipDoor) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
+	return d.WriteTo(b, a.Addr)
+}
+
+func (d *gossipDoor) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	return d.DialTimeout(a.Addr, timeout)
+}
+
+// gossipConn leaves the door's books when it is closed.
+type gossipConn struct {
+	net.Conn
+	door *gossipDoor
+}
+
+func (c *gossipConn) Close() error {
+	c.door.mu.Lock()
+	delete(c.door.conns, c)
+	c.door.mu.Unlock()
+	return c.Conn.Close()
 }

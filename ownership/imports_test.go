@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 // files, by prefix) alone.
 var oneDoor = map[string]string{
 	"github.com/buraksezer/consistent":  "ring/owner",
-	"github.com/hashicorp/memberlist":   "mesh/gossip",
+	"github.com/hashicorp/memberlist":   "mesh/gossip.go",
 	"github.com/vmihailenco/msgpack/v5": "transport/codec",
 	"modernc.org/sqlite":                "examples/",
 	"golang.org/x/sys/unix":             "mesh/clock_linux",
