@@ -21,6 +21,11 @@ type founding struct {
 	refused  string   // why this node was turned away, for people
 }
 
+// epochOrigin is 2020-01-01 in unix seconds. Epochs count from here, so that
+// tokens (term<<32 | count) fit a signed 64-bit integer, the BIGINT of a database
+// that a fence is kept in, until 2088.
+const epochOrigin = 1_577_836_800
+
 // contact is a node that told this one directly that it has no view.
 type contact struct {
 	member Member
@@ -133,7 +138,10 @@ func (c *Core) onContact(from NodeID, m Contact) {
 func (c *Core) tryFound() {
 	f := &c.founding
 	f.contacts = slices.DeleteFunc(f.contacts, func(k contact) bool { return !k.at.within(directFresh, c.now) })
-	if c.wall <= 0 || c.wall >= 1<<32-1 {
+	if c.wall <= epochOrigin || c.wall-epochOrigin >= 1<<32-1 {
+		if c.wall != 0 {
+			f.refused = "the wall clock of this machine is wrong: a mesh cannot be founded before 2020"
+		}
 		return // no wall clock, no epoch
 	}
 	n := c.cfg.Founders
@@ -164,7 +172,7 @@ func (c *Core) found(others []contact) {
 		members = append(members, k.member)
 		fresh = fresh && k.fresh
 	}
-	v := firstView(MeshID(c.id), Epoch(c.wall), c.cfg.Params, members, fresh)
+	v := firstView(MeshID(c.id), Epoch(c.wall-epochOrigin), c.cfg.Params, members, fresh)
 	c.bind(v)
 	c.founding.next = c.now.add(c.cfg.Params.contactEvery())
 	c.speakUp()

@@ -22,7 +22,7 @@ type ClientID uint64
 type MeshID uint64
 
 // Epoch numbers the views of a mesh. The first one is the founder's wall clock
-// in unix seconds, each further one is one more.
+// in seconds since 2020, each further one is one more.
 type Epoch uint32
 
 // Term is the epoch at which the replica list of a group last changed, or at

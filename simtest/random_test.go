@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("seeds", 300, "how many seeds TestRandom plays")
+	seeds = flag.Uint64("seeds", 60, "how many seeds TestRandom plays")
 	trace = flag.Bool("trace", false, "TestRandom prints every event and message")
 	first = flag.Uint64("first", 1, "the first seed TestRandom plays")
 )
