@@ -20,10 +20,12 @@ const (
 	f
 )
 
-// begin is when these cores start, epoch the view that they start with.
+// begin is when these cores start, epoch the view that they start with, and wall
+// the time of day at which founding would give it.
 const (
 	begin = Time(1000 * time.Second)
 	epoch = Epoch(100)
+	wall  = epochOrigin + int64(epoch)
 )
 
 var testParams = Params{Partitions: 1, Replicas: 3, MaxTTL: 20 * time.Second, MembershipTTL: 2 * time.Second, DriftPPM: 10_000}
@@ -42,7 +44,9 @@ func viewOf(members ...NodeID) *View {
 	return v
 }
 
-func member(id NodeID) Member { return Member{ID: id, Name: string(rune('a' + id - 1)), Addr: fmt.Sprint(id)} }
+func member(id NodeID) Member {
+	return Member{ID: id, Name: string(rune('a' + id - 1)), Addr: fmt.Sprint(id)}
+}
 
 // after is a view that follows v, as edit makes it.
 func after(v *View, edit func(*View)) *View {
@@ -175,9 +179,9 @@ type bench struct {
 	order []NodeID
 	wake  map[NodeID]Time
 	lose  func(from, to NodeID, m Message) bool
-	sent  []sent
+	sent  []sent // all that was
+	queue []sent
 	told  map[NodeID][]Event
-	next  NodeID // for Rebirth
 }
 
 type sent struct {
@@ -187,7 +191,7 @@ type sent struct {
 
 // newBench puts cores on a bench; all see each other in their rosters.
 func newBench(cores ...*Core) *bench {
-	t := &bench{now: begin, cores: map[NodeID]*Core{}, wake: map[NodeID]Time{}, told: map[NodeID][]Event{}, next: 50}
+	t := &bench{now: begin, cores: map[NodeID]*Core{}, wake: map[NodeID]Time{}, told: map[NodeID][]Event{}}
 	var peers []Peer
 	for _, n := range cores {
 		t.cores[n.id], t.wake[n.id] = n, begin
@@ -195,7 +199,7 @@ func newBench(cores ...*Core) *bench {
 		peers = append(peers, Peer{Member: member(n.id)})
 	}
 	for _, n := range cores {
-		t.input(n.id, Roster{slices.DeleteFunc(slices.Clone(peers), func(p Peer) bool { return p.Member.ID == n.id })}, Tick{Wall: int64(epoch)})
+		t.input(n.id, Roster{slices.DeleteFunc(slices.Clone(peers), func(p Peer) bool { return p.Member.ID == n.id })}, Tick{Wall: wall})
 	}
 	return t
 }
@@ -211,20 +215,29 @@ func members(v *View) *bench {
 	return t
 }
 
+// input gives a node an input, and lets all messages that follow from it pass.
 func (t *bench) input(id NodeID, in ...Input) {
-	n := t.cores[id]
+	t.step(id, in...)
+	for len(t.queue) > 0 {
+		m := t.queue[0]
+		t.queue = t.queue[1:]
+		if t.lose == nil || !t.lose(m.from, m.To, m.Message) {
+			t.step(m.To, Receive{From: m.from, Mesh: m.Mesh, Message: m.Message})
+		}
+	}
+}
+
+func (t *bench) step(at NodeID, in ...Input) {
+	n := t.cores[at]
 	if n == nil {
 		return
 	}
 	out := n.Step(t.now, in...)
-	t.wake[id] = out.Wake
-	t.told[id] = append(t.told[id], out.Notify...)
-	from := n.id
-	for _, env := range slices.Clone(out.Send) {
-		t.sent = append(t.sent, sent{from, env})
-		if t.cores[env.To] != nil && (t.lose == nil || !t.lose(from, env.To, env.Message)) {
-			defer t.input(env.To, Receive{From: from, Mesh: env.Mesh, Message: env.Message})
-		}
+	t.wake[at] = out.Wake
+	t.told[at] = append(t.told[at], out.Notify...)
+	for _, env := range out.Send {
+		t.sent = append(t.sent, sent{n.id, env})
+		t.queue = append(t.queue, sent{n.id, env})
 	}
 }
 

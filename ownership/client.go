@@ -231,6 +231,7 @@ func (c *Core) clientUnlock(handle Handle) {
 
 func (c *Core) startReleasing(h *hold) {
 	h.state = holdReleasing
+	h.heard = c.now // no answer was due while it was held
 	h.giveUp = c.now.add(c.cfg.Params.given(h.in.TTL) + c.cfg.Params.lostWait())
 	c.ask(h)
 }

@@ -57,18 +57,18 @@ var leftOut = map[string]string{
 var keyInValue = map[string]bool{"replica.records": true, "takeover.state": true, "sealAnswer.records": true, "table.requests": true,
 	"table.leases": true, "client.holds": true}
 
-// open lets tests write to unexported fields.
-func open(v reflect.Value) reflect.Value {
+// writable lets tests write to unexported fields.
+func writable(v reflect.Value) reflect.Value {
 	if !v.CanAddr() {
 		return v
 	}
 	return reflect.NewAt(v.Type(), v.Addr().UnsafePointer()).Elem()
 }
 
-// fields calls f with every field of a struct, named Type.field.
-func fields(v reflect.Value, f func(name string, v reflect.Value)) {
+// eachField calls f with every field of a struct, named Type.field.
+func eachField(v reflect.Value, f func(name string, v reflect.Value)) {
 	for i := range v.NumField() {
-		f(v.Type().Name()+"."+v.Type().Field(i).Name, open(v.Field(i)))
+		f(v.Type().Name()+"."+v.Type().Field(i).Name, writable(v.Field(i)))
 	}
 }
 
@@ -137,7 +137,7 @@ func (f *filler) fillElem(name string, i int, v reflect.Value) {
 
 func (f *filler) fillStruct(v reflect.Value) {
 	all := func() {
-		fields(v, func(name string, v reflect.Value) {
+		eachField(v, func(name string, v reflect.Value) {
 			if name != "Core.out" && name != "Core.local" {
 				f.fill(name, v)
 			}
@@ -193,7 +193,7 @@ func (w *twins) fail(name, why string) { w.wrong = append(w.wrong, name+": "+why
 func (w *twins) check(name string, a, b reflect.Value) {
 	switch a.Kind() {
 	case reflect.Struct:
-		fields(a, func(name string, a reflect.Value) {
+		eachField(a, func(name string, a reflect.Value) {
 			field := b.FieldByName(name[strings.LastIndexByte(name, '.')+1:])
 			if !ofTheStep[name] {
 				w.check(name, a, field)
@@ -291,7 +291,7 @@ func (w *changes) walk(name string, v reflect.Value) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		fields(v, func(name string, v reflect.Value) {
+		eachField(v, func(name string, v reflect.Value) {
 			if name != "Core.out" { // lists of interfaces
 				w.walk(name, v)
 			}
@@ -315,7 +315,7 @@ func (w *changes) walk(name string, v reflect.Value) {
 	case reflect.Map:
 		w.walkMap(name, v)
 	default:
-		set(changed(v))
+		set(otherValue(v))
 	}
 }
 
@@ -342,7 +342,7 @@ func (w *changes) walkMap(name string, m reflect.Value) {
 			continue
 		}
 		w.visit(name, func() func() {
-			other := changed(key)
+			other := otherValue(key)
 			m.SetMapIndex(key, reflect.Value{})
 			m.SetMapIndex(other, value)
 			return func() { m.SetMapIndex(other, reflect.Value{}); m.SetMapIndex(key, value) }
@@ -350,8 +350,8 @@ func (w *changes) walkMap(name string, m reflect.Value) {
 	}
 }
 
-// changed is another value of a simple type.
-func changed(v reflect.Value) reflect.Value {
+// otherValue is another value of a simple type.
+func otherValue(v reflect.Value) reflect.Value {
 	n := reflect.New(v.Type()).Elem()
 	switch v.Kind() {
 	case reflect.Bool:
@@ -414,7 +414,7 @@ type shifter struct {
 func (s *shifter) shift(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
-		fields(v, func(_ string, v reflect.Value) { s.shift(v) })
+		eachField(v, func(_ string, v reflect.Value) { s.shift(v) })
 	case reflect.Interface:
 		n := reflect.New(v.Elem().Type()).Elem()
 		n.Set(v.Elem())

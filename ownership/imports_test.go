@@ -37,7 +37,7 @@ var oneDoor = map[string]string{
 
 // standard is what ownership may use of the standard library: no net, sync, log
 // or random source; time for durations alone (see TestCoreHasNoClock).
-var standard = []string{"cmp", "encoding/binary", "fmt", "math", "slices", "strings", "time"}
+var standard = []string{"cmp", "encoding/binary", "fmt", "maps", "math", "slices", "strings", "time"}
 
 func TestImportDirections(t *testing.T) {
 	eachFile(t, func(pkg, file string, f *ast.File) {

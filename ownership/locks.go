@@ -252,7 +252,7 @@ func (c *Core) grantNext(o *owner, k *keyState) bool {
 	for len(k.queue) > 0 && o.count < 1<<32-1 {
 		r := k.queue[0]
 		k.queue = slices.Delete(k.queue, 0, 1)
-		if c.now >= r.heard.add(c.view.Params.given(r.ttl)) {
+		if c.waitedOut(r) {
 			c.close(o, r, OutcomeGone) // K2: a waiter refreshes itself; this one is lost
 			continue
 		}
@@ -294,9 +294,13 @@ func (c *Core) close(o *owner, r *request, outcome Outcome) {
 	// K1: closed requests are remembered until the client's low-water mark passes
 	// them. A client that never raises it cannot fill the memory: an old one that
 	// is forgotten would be granted again by a late copy, and given back at once.
-	m.closed = append(m.closed, r.id.Seq)
+	o.table.remember(m, r.id)
+}
+
+func (t *table) remember(m *clientMark, id RequestID) {
+	m.closed = append(m.closed, id.Seq)
 	if len(m.closed) > closedMax {
-		delete(o.table.requests, RequestID{r.id.Client, m.closed[0]})
+		delete(t.requests, RequestID{id.Client, m.closed[0]})
 		m.closed = slices.Delete(m.closed, 0, 1)
 	}
 }
@@ -341,6 +345,7 @@ func (c *Core) tickTable(o *owner) {
 	}
 	if c.now >= t.expiry {
 		c.expireLeases(o)
+		c.expireWaiters(o)
 		c.forgetClients(o)
 	}
 	o.timer = earlier(o.timer, t.expiry)
@@ -367,6 +372,26 @@ func (c *Core) expireLeases(o *owner) {
 		t.expiry = earlier(t.expiry, c.expires(l))
 	}
 }
+
+// expireWaiters: K2: a waiter that stopped refreshing itself is lost. grantNext
+// finds those that come up; this finds those behind a lock that is held for long.
+func (c *Core) expireWaiters(o *owner) {
+	t := &o.table
+	for _, key := range sortedKeys(t.keys) {
+		k := t.keys[key]
+		k.queue = slices.DeleteFunc(k.queue, func(r *request) bool {
+			lost := c.waitedOut(r)
+			if lost {
+				c.close(o, r, OutcomeGone)
+			}
+			return lost
+		})
+		t.tidy(key)
+	}
+}
+
+// waitedOut says that a waiter has not refreshed itself for TTL·(1+d) (K2).
+func (c *Core) waitedOut(r *request) bool { return c.now >= r.heard.add(c.view.Params.given(r.ttl)) }
 
 // forgetClients drops the marks of clients that are long gone.
 func (c *Core) forgetClients(o *owner) {

@@ -125,6 +125,9 @@ func (c *Core) write(o *owner, key string, r *Record) {
 	o.buffer = append(o.buffer, Write{key, r})
 	o.next++
 	o.unsent++
+	if len(o.buffer) > 2*bufferMax {
+		o.trim() // nobody answers: who comes back is sent a snapshot
+	}
 	c.soil(o)
 }
 

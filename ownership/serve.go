@@ -200,7 +200,7 @@ func (c *Core) closeRequest(o *owner, from NodeID, m Release) {
 		// was, it holds nothing. (The answer needs a request to hang on.)
 		r = &request{id: m.Request, state: requestClosed, outcome: OutcomeGone}
 		t.requests[r.id] = r
-		c.mark(o, m.Request.Client).closed = append(c.mark(o, m.Request.Client).closed, r.id.Seq)
+		t.remember(c.mark(o, m.Request.Client), r.id)
 	case r == nil: // a copy of its Acquire that comes later must not be evaluated
 		r = &request{id: m.Request}
 		t.requests[r.id] = r
