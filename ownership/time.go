@@ -44,7 +44,6 @@ func (p Params) leaveFor() time.Duration     { return 2 * p.MembershipTTL }  // 
 func (p Params) ownerWait() time.Duration    { return p.MembershipTTL / 40 } // 50 ms: for the owner before, who knows whether anybody waits, K2
 func (p Params) grace() time.Duration        { return p.MembershipTTL / 8 }  // 250 ms, K2
 func (p Params) settleEvery() time.Duration  { return p.MembershipTTL / 10 } // 200 ms, T5
-func (p Params) askViewEvery() time.Duration { return p.MembershipTTL / 4 }  // 500 ms: clients that are no members
 func (p Params) forgetClient() time.Duration { return 2*p.MaxTTL + time.Minute }
 
 // Constants that do not scale.

@@ -85,13 +85,13 @@ type Params struct {
 func (p Params) Validate() error {
 	switch {
 	case p.Partitions < 1 || p.Partitions > MaxPartitions:
-		return fmt.Errorf("Partitions is %d; use 1 to %d", p.Partitions, MaxPartitions)
+		return fmt.Errorf("the number of partitions is %d; use 1 to %d", p.Partitions, MaxPartitions)
 	case p.Replicas < 1 || p.Replicas > MaxReplicas:
-		return fmt.Errorf("Replicas is %d; use 1 to %d", p.Replicas, MaxReplicas)
+		return fmt.Errorf("the number of replicas is %d; use 1 to %d", p.Replicas, MaxReplicas)
 	case p.MembershipTTL < 50*time.Millisecond || p.MembershipTTL > time.Hour:
-		return fmt.Errorf("MembershipTTL is %v; use 50ms to 1h", p.MembershipTTL)
+		return fmt.Errorf("a MembershipTTL of %v; use 50ms to 1h", p.MembershipTTL)
 	case p.MaxTTL < time.Millisecond || p.MaxTTL > 24*time.Hour:
-		return fmt.Errorf("MaxTTL is %v; use 1ms to 24h", p.MaxTTL)
+		return fmt.Errorf("a MaxTTL of %v; use 1ms to 24h", p.MaxTTL)
 	case p.DriftPPM < 0 || p.DriftPPM > 200_000:
 		return fmt.Errorf("clock drift is %d ppm; use 0 to 200000 (20 %%)", p.DriftPPM)
 	}
@@ -295,8 +295,6 @@ type Holder struct {
 	Name    string // the holder's node, for people
 	Note    string // Lock's Note, for people
 }
-
-func (h Holder) leaseID() LeaseID { return LeaseID{h.Request.Client, h.Lease} }
 
 // Record is the replicated state of one key. A record is never changed once it
 // is sent or stored: a write carries the whole new one (G1). A key without a
