@@ -42,7 +42,9 @@ func TestMeasure(t *testing.T) {
 		for _, p := range f.nodes {
 			slowest = max(slowest, p.joined.Sub(begin))
 			for key := range 4 {
-				p.ask("lock", fmt.Sprint("key-", key))
+				if answer := p.ask("lock", fmt.Sprint("key-", key)); len(answer) > 0 && answer[0] != "" {
+					t.Fatal(answer)
+				}
 			}
 		}
 		fmt.Printf("%d processes: all joined %v after the last one's start; a lock from every node\n", n, slowest.Round(time.Millisecond))

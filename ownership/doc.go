@@ -138,7 +138,7 @@
 // (Found, FoundAck); a node accepts one first view in its life. One that is bound
 // and has had no membership lease for 3 MembershipTTL starts over as a new
 // node, which equals a crash. A node that hears of a view never founds: it joins.
-// Its epoch is the founder's wall clock in seconds since 2020, its MeshID the founder's
+// Its epoch is the founder's wall clock in seconds since 2000, its MeshID the founder's
 // NodeID. Unless all n are Fresh, every group's Prior holds the configuration of
 // term 0, which has no replicas and so is lost: owners wait as in T6, since a
 // holder of a mesh before this one may live cut off. It rests on this: fewer than
@@ -305,8 +305,8 @@
 //     empty replicas and start at once. So what ran before founding is itself a
 //     configuration, of term 0 and without replicas, in every group's Prior: T2 and
 //     T6 then hold for it as for any other, and it goes when the group is settled.
-//   - Epochs count seconds since 2020, not since 1970: tokens then fit a signed
-//     64-bit integer, in which databases keep them, until 2088 instead of 2038.
+//   - Epochs count seconds since 2000, not since 1970: tokens then fit a signed
+//     64-bit integer, in which databases keep them, until 2068 instead of 2038.
 //   - T6's clock is kept per node that is missing, from the first view that this
 //     owner learned without it, so that a second view change does not begin the
 //     wait again. Nothing is gained or lost for safety: a node that stays out of

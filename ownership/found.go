@@ -21,10 +21,11 @@ type founding struct {
 	refused  string   // why this node was turned away, for people
 }
 
-// epochOrigin is 2020-01-01 in unix seconds. Epochs count from here, so that
-// tokens (term<<32 | count) fit a signed 64-bit integer, the BIGINT of a database
-// that a fence is kept in, until 2088.
-const epochOrigin = 1_577_836_800
+// epochOrigin is the last second of 1999 in unix seconds. Epochs count from here,
+// so that tokens (term<<32 | count) fit a signed 64-bit integer, the BIGINT of a
+// database that a fence is kept in, until 2068; and not from later, since the
+// clock of testing/synctest starts in 2000.
+const epochOrigin = 946_684_799
 
 // contact is a node that told this one directly that it has no view.
 type contact struct {
@@ -140,7 +141,7 @@ func (c *Core) tryFound() {
 	f.contacts = slices.DeleteFunc(f.contacts, func(k contact) bool { return !k.at.within(directFresh, c.now) })
 	if c.wall <= epochOrigin || c.wall-epochOrigin >= 1<<32-1 {
 		if c.wall != 0 {
-			f.refused = "the wall clock of this machine is wrong: a mesh cannot be founded before 2020"
+			f.refused = "the wall clock of this machine is wrong: a mesh cannot be founded before 2000"
 		}
 		return // no wall clock, no epoch
 	}

@@ -22,7 +22,7 @@ type ClientID uint64
 type MeshID uint64
 
 // Epoch numbers the views of a mesh. The first one is the founder's wall clock
-// in seconds since 2020, each further one is one more.
+// in seconds since 2000, each further one is one more.
 type Epoch uint32
 
 // Term is the epoch at which the replica list of a group last changed, or at
@@ -85,15 +85,15 @@ type Params struct {
 func (p Params) Validate() error {
 	switch {
 	case p.Partitions < 1 || p.Partitions > MaxPartitions:
-		return fmt.Errorf("the number of partitions is %d; use 1 to %d", p.Partitions, MaxPartitions)
+		return fmt.Errorf("the field Partitions is %d; use 1 to %d", p.Partitions, MaxPartitions)
 	case p.Replicas < 1 || p.Replicas > MaxReplicas:
-		return fmt.Errorf("the number of replicas is %d; use 1 to %d", p.Replicas, MaxReplicas)
+		return fmt.Errorf("the field Replicas is %d; use 1 to %d", p.Replicas, MaxReplicas)
 	case p.MembershipTTL < 50*time.Millisecond || p.MembershipTTL > time.Hour:
-		return fmt.Errorf("a MembershipTTL of %v; use 50ms to 1h", p.MembershipTTL)
+		return fmt.Errorf("the field MembershipTTL is %v; use 50ms to 1h", p.MembershipTTL)
 	case p.MaxTTL < time.Millisecond || p.MaxTTL > 24*time.Hour:
-		return fmt.Errorf("a MaxTTL of %v; use 1ms to 24h", p.MaxTTL)
+		return fmt.Errorf("the field MaxTTL is %v; use 1ms to 24h", p.MaxTTL)
 	case p.DriftPPM < 0 || p.DriftPPM > 200_000:
-		return fmt.Errorf("clock drift is %d ppm; use 0 to 200000 (20 %%)", p.DriftPPM)
+		return fmt.Errorf("the clock drift is %d ppm; use 0 to 200000 (20 %%)", p.DriftPPM)
 	}
 	return nil
 }
