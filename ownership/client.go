@@ -23,6 +23,7 @@ type client struct {
 	slots  []*slot // leases in partitions with something held, by (lease, partition)
 	auto   []autoLease
 	leases uint32 // the last lease number used
+	beats  uint64 // the last heartbeat number used, of all slots
 }
 
 // autoLease is the lease of all automatically renewed locks with one TTL (K4).
@@ -151,7 +152,14 @@ func (c *Core) startAsking(h *hold) {
 
 // drop takes a hold off the list of those that wait for an answer.
 func (cl *client) drop(h *hold) {
-	cl.asking = slices.DeleteFunc(cl.asking, func(a *hold) bool { return a == h })
+	if i, found := cl.place(h.seq); found && cl.asking[i] == h {
+		cl.asking = slices.Delete(cl.asking, i, i+1)
+	}
+}
+
+// place finds a seq in asking.
+func (cl *client) place(seq uint64) (int, bool) {
+	return slices.BinarySearchFunc(cl.asking, seq, func(a *hold, seq uint64) int { return cmp.Compare(a.seq, seq) })
 }
 
 // forget ends a hold.
@@ -217,8 +225,8 @@ func (c *Core) clientUnlock(handle Handle) {
 		}
 		h.wasHeld = true
 		c.leaveSlot(h)
-		cl.asking = append(cl.asking, h)
-		slices.SortFunc(cl.asking, func(a, b *hold) int { return cmp.Compare(a.seq, b.seq) })
+		i, _ := cl.place(h.seq)
+		cl.asking = slices.Insert(cl.asking, i, h)
 	case holdAsking:
 		if h.first == 0 { // nobody was asked yet
 			cl.forget(h)
@@ -318,7 +326,7 @@ func (c *Core) adopt(h *hold, m Answer) {
 	if m.Echo.time() > c.now || m.Echo.time() < h.first || m.Token == 0 {
 		return // no time that this request was sent at
 	}
-	deadline := m.Echo.time().add(c.view.Params.held(h.in.TTL))
+	deadline := m.Echo.time().add(c.cfg.Params.held(h.in.TTL))
 	if c.now >= deadline {
 		// It took longer than its TTL to come: given back, and asked for anew when
 		// that is certain.
@@ -355,7 +363,7 @@ func (cl *client) viewChanged(c *Core) {
 		}
 	}
 	for _, s := range cl.slots {
-		if g := c.view.Groups[s.partition]; s.term != g.Term {
+		if g := c.view.Groups[s.partition]; s.term != g.Term && s.renews() {
 			s.urgent = true
 			c.wake = c.now
 		}
@@ -384,7 +392,7 @@ func (cl *client) reborn(c *Core) {
 		h.next = c.now
 	}
 	for _, s := range cl.slots {
-		s.urgent = true
+		s.urgent = s.urgent || s.renews()
 	}
 }
 
@@ -402,7 +410,9 @@ func (c *Core) tickClient() {
 		if h.term != 0 && c.now.since(h.heard) >= directFresh {
 			c.why(h, Reason{Code: ReasonNoAnswer})
 		}
-		if c.now >= h.next {
+		// Those that are nearly due go along: with many waiters there would be a
+		// tick for each.
+		if c.now >= h.next-Time(askEvery(h.in.TTL)/8) {
 			h.again = h.again || h.state == holdReleasing
 			c.ask(h)
 		}

@@ -64,6 +64,7 @@ func (c *Core) ID() NodeID { return c.id }
 func (c *Core) Step(now Time, in ...Input) Output {
 	c.now = max(now, c.now)
 	c.out = Output{Send: c.out.Send[:0], Notify: c.out.Notify[:0]}
+	c.noteGap()
 	for _, i := range in {
 		c.input(i)
 		c.drain()
@@ -87,6 +88,7 @@ func (c *Core) input(in Input) {
 		c.receive(in)
 	case Roster:
 		c.roster = slices.SortedFunc(slices.Values(in.Peers), func(a, b Peer) int { return cmp.Compare(a.Member.ID, b.Member.ID) })
+		c.roster = slices.DeleteFunc(c.roster, func(p Peer) bool { return p.Member.ID == c.id })
 		c.voter.look = true
 		c.wake = c.now
 	case Lock:

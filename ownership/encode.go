@@ -196,6 +196,7 @@ func (e *encoder) membership(m *membership) {
 	each(e, m.echoes, (*encoder).echo)
 	e.time(m.next)
 	e.bool(m.told)
+	e.uint(uint64(m.asked))
 }
 
 func (e *encoder) voter(v *voter) {

@@ -161,6 +161,7 @@ func (e *encoder) client(cl *client) {
 	each(e, cl.slots, (*encoder).slot)
 	each(e, cl.auto, (*encoder).autoLease)
 	e.uint(uint64(cl.leases))
+	e.uint(cl.beats)
 }
 
 func (e *encoder) hold(h *hold) {

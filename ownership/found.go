@@ -76,7 +76,7 @@ func (c *Core) speakUp() {
 	case PhaseFounding:
 		for _, p := range c.roster {
 			if !p.Dead {
-				c.send(p.Member.ID, Contact{c.self(), c.cfg.Params, c.cfg.Founders, c.cfg.Fresh})
+				c.send(p.Member.ID, Contact{c.self(), c.cfg.Params, c.cfg.Founders, c.fresh()})
 			}
 		}
 	case PhaseBound:
@@ -93,8 +93,7 @@ func (c *Core) speakUp() {
 		}
 	case PhaseJoining:
 		for _, v := range c.view.Voters {
-			c.send(v, Join{c.self(), c.cfg.Params})
-			c.send(v, AskView{c.view.Epoch})
+			c.send(v, Join{c.self(), c.cfg.Params, c.view.Epoch})
 		}
 	}
 }
@@ -113,11 +112,7 @@ func (c *Core) onContact(from NodeID, m Contact) {
 		}
 		c.send(from, Decided{View: c.view})
 	case c.phase == PhaseFounding && c.cfg.Founders > 1:
-		if m.Params != c.cfg.Params {
-			c.refuse(from, RefusedParams)
-			return
-		}
-		if m.Founders != c.cfg.Founders {
+		if m.Params != c.cfg.Params || m.Founders != c.cfg.Founders {
 			c.refuse(from, RefusedFounders)
 			return
 		}
@@ -145,7 +140,7 @@ func (c *Core) tryFound() {
 		}
 		return // no wall clock, no epoch
 	}
-	n := c.cfg.Founders
+	n := max(1, c.cfg.Founders)
 	first, _ := slices.BinarySearchFunc(f.contacts, c.id, func(k contact, id NodeID) int { return cmp.Compare(k.member.ID, id) })
 	above := f.contacts[first:]
 	if len(above) < n-1 {
@@ -164,10 +159,13 @@ func (c *Core) tryFound() {
 	c.found(above[:n-1])
 }
 
+// fresh: a node that was in a mesh knows that something of this cluster ran.
+func (c *Core) fresh() bool { return c.cfg.Fresh && c.client.mesh == 0 }
+
 // found binds this node to the first view of itself and the others, and asks
 // them to accept.
 func (c *Core) found(others []contact) {
-	fresh := c.cfg.Fresh
+	fresh := c.fresh()
 	members := []Member{c.self()}
 	for _, k := range others {
 		members = append(members, k.member)
@@ -283,6 +281,9 @@ func (c *Core) forgetMesh() {
 	c.view = nil
 	c.parts, c.owners, c.absent = nil, nil, nil
 	c.sinceView = 0
+	for _, h := range c.client.asking {
+		h.term = 0 // what a mesh that was forgotten still answers is not believed
+	}
 	c.phase = PhaseFounding
 	c.founding.next = c.now
 	c.wake = c.now
@@ -304,7 +305,7 @@ func (c *Core) refuse(to NodeID, code RefusedCode) {
 	detail := fmt.Sprintf("Partitions %d, Replicas %d, MaxTTL %v, MembershipTTL %v, ClockDrift %g", p.Partitions, p.Replicas, p.MaxTTL, p.MembershipTTL, float64(p.DriftPPM)/1e6)
 	switch code {
 	case RefusedFounders:
-		detail = fmt.Sprintf("Founders %d", c.cfg.Founders)
+		detail = fmt.Sprintf("Founders %d, %s", c.cfg.Founders, detail)
 	case RefusedMesh:
 		detail = fmt.Sprintf("mesh %016x", uint64(c.mesh()))
 	}

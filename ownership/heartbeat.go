@@ -14,11 +14,11 @@ type slot struct {
 	ttl       time.Duration
 	auto      bool
 
-	term   Term // the newest asked
-	beat   uint64
-	sent   Time // of the last heartbeat; 0: none
-	echo   Time // the newest confirmed; the next heartbeat is due a third of the TTL later
-	urgent bool // send one now
+	term   Term   // the newest asked
+	beat   uint64 // number of the last one
+	sent   Time   // of the last heartbeat; 0: none
+	echo   Time   // the newest confirmed; the next heartbeat is due a third of the TTL later
+	urgent bool   // send one now
 
 	held     map[uint64]*hold // by seq
 	xor      uint64           // of the digests of held
@@ -45,7 +45,9 @@ func (c *Core) joinSlot(h *hold, echo Time) {
 	if found {
 		s = cl.slots[i]
 	} else {
-		s.term, s.echo, s.held = h.term, echo, map[uint64]*hold{}
+		// A slot that comes again must not take answers meant for the one before,
+		// so beats are numbered over all of them.
+		s.term, s.echo, s.beat, s.held = h.term, echo, cl.beats, map[uint64]*hold{}
 		cl.slots = slices.Insert(cl.slots, i, s)
 	}
 	s.held[h.seq] = h
@@ -77,13 +79,17 @@ func (s *slot) due() Time {
 	switch {
 	case s.urgent:
 		return 0
-	case !s.auto && !s.extending():
+	case !s.renews():
 		return never
 	case s.auto:
 		return max(s.echo.add(beatEvery(s.ttl)), s.sent.add(beatRetry(s.ttl)))
 	}
 	return s.sent.add(beatRetry(s.ttl))
 }
+
+// renews says that something wants the slot's leases to last: a lock that is not
+// renewed by itself ends after its TTL, whatever happens to the mesh.
+func (s *slot) renews() bool { return s.auto || s.extending() }
 
 func (s *slot) extending() bool {
 	for _, h := range s.held {
@@ -103,7 +109,7 @@ func (c *Core) clientExtend(handle Handle) {
 	for _, s := range c.client.slots {
 		if s.lease == h.lease && s.partition == h.partition {
 			s.urgent = true
-			h.extend = s.beat + 1
+			h.extend = c.client.beats + 1
 		}
 	}
 	c.wake = c.now
@@ -147,7 +153,8 @@ func (c *Core) sendHeartbeats() {
 		i := slices.IndexFunc(boxes, func(b outbox[HeartbeatItem]) bool { return b.to == g.Owner() })
 		if i >= 0 && c.now >= s.due()-Time(beatRetry(s.ttl)) {
 			s.urgent = false
-			s.beat++
+			c.client.beats++
+			s.beat = c.client.beats
 			s.sent, s.term = c.now, g.Term
 			boxes[i].items = append(boxes[i].items, HeartbeatItem{s.partition, s.term, s.lease, s.ttl, s.beat, len(s.held), s.xor})
 		}
@@ -178,6 +185,7 @@ func (c *Core) onHeartbeatAck(from NodeID, m HeartbeatAck) {
 }
 
 func (c *Core) renewed(from NodeID, s *slot, item HeartbeatAckItem) {
+	c.tickDeadlines(s) // K3: past its deadline a lock is lost, and stays so
 	deadline := item.Echo.time().add(c.view.Params.held(s.ttl))
 	s.echo = max(s.echo, item.Echo.time())
 	s.deadline = never

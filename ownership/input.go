@@ -201,6 +201,13 @@ type OtherMesh struct {
 	Mesh MeshID
 }
 
+// Disagrees: a node sent a view that no decided chain has, and was ignored: it
+// is broken, or a copy of another node.
+type Disagrees struct {
+	From  NodeID
+	Epoch Epoch
+}
+
 // Proposing: this node, as a voter, had this view decided; told for the log.
 type Proposing struct {
 	Epoch   Epoch
@@ -224,6 +231,7 @@ func (Abandoned) event()   {}
 func (Left) event()        {}
 func (TurnedAway) event()  {}
 func (OtherMesh) event()   {}
+func (Disagrees) event()   {}
 func (Proposing) event()   {}
 
 // Phase is where a node stands on its way into and out of a mesh.

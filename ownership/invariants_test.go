@@ -32,7 +32,7 @@ func TestInvariantsFire(t *testing.T) {
 			n := serving(a, v)
 			other := *v
 			other.Voters = ids(c, b, a)
-			tell(n, begin, b, Decided{View: &other})
+			n.learn(&other) // as if it had decided it itself
 		}},
 		{"I2", func() { // an answer to a renewal of an epoch that is over
 			n := serving(a, v)
@@ -92,10 +92,8 @@ func TestInvariantsFire(t *testing.T) {
 			owning(a, v).assertExpiry(&lease{ttl: time.Second, heard: begin})
 		}},
 		{"I13", func() { // two holders of an exclusive lock
-			n := has(serving(b, v), term, 0)
-			r := held("k", d, 1)
-			r.Holders = append(r.Holders, r.Holders[0])
-			tell(n, begin, a, Accept{0, term, 1, []Write{{"k", r}}})
+			n := owning(a, v)
+			n.write(n.owners[0], "k", &Record{Key: "k", Holders: make([]Holder, 2)})
 		}},
 		{"I14", func() { // a request that is closed is granted
 			n := owning(a, v)

@@ -91,7 +91,8 @@ type parked struct {
 }
 
 const (
-	parkedMax = 1 << 16 // per partition
+	parkedMax = 1 << 16 // requests that wait for the owner to serve, per partition
+	queueMax  = 1 << 16 // waiters, per key
 	closedMax = 1024    // per client and partition, see remember
 )
 

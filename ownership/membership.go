@@ -9,6 +9,7 @@ type membership struct {
 	echoes []Echo // by voter of the view: the newest renewal each has answered; 0 for none
 	next   Time   // when to renew
 	told   bool   // the last Serving event
+	asked  int    // members asked for the view while there was no lease
 }
 
 // leaseValid says that this node may grant, accept and confirm now (L2). The
@@ -47,11 +48,11 @@ func (c *Core) renew() {
 	if c.leaseValid() {
 		return
 	}
-	// All voters that this node knows may be gone, and others have gone on.
-	for _, m := range c.view.Members {
-		if m.ID != c.id && !c.view.isVoter(m.ID) {
-			c.send(m.ID, AskView{c.view.Epoch})
-		}
+	// All voters that this node knows may be gone, and others have gone on: one
+	// after the other is asked.
+	c.lease.asked++
+	if m := c.view.Members[c.lease.asked%len(c.view.Members)]; m.ID != c.id && !c.view.isVoter(m.ID) {
+		c.send(m.ID, AskView{c.view.Epoch})
 	}
 }
 
@@ -122,6 +123,9 @@ func (c *Core) regained() {
 	for _, o := range c.owners {
 		if o != nil {
 			o.timer = c.now
+			if o.stalled != 0 {
+				o.stalled = c.now // it was this node that was cut off, not its replicas
+			}
 			if o.resend != never {
 				o.resend = c.now
 			}

@@ -68,6 +68,7 @@ type FoundAck struct {
 type Join struct {
 	Member Member
 	Params Params
+	Epoch  Epoch // of the view it knows: a late or doubled Join adds nobody (V6)
 }
 
 // RefusedCode says why a node may not take part.

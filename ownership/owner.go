@@ -362,8 +362,13 @@ func (c *Core) sendMissing(o *owner, i int) {
 func (c *Core) sendState(o *owner, id NodeID) {
 	m := Install{Partition: o.partition, Term: o.term}
 	records := o.takeover.state
-	if r := &c.parts[o.partition]; r.installed == o.term {
+	switch r := &c.parts[o.partition]; {
+	case r.installed == o.term:
 		m.Number, records = r.last, r.records
+	case o.phase == ownerActive:
+		// Its own replica has promised a newer term before it could install: the
+		// state is no longer here, and the group will be taken over.
+		return
 	}
 	chunks := chunked(records)
 	m.Chunks = len(chunks)

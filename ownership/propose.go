@@ -14,11 +14,6 @@ func (c *Core) tickVoter() {
 		return
 	}
 	v, p := &c.voter, c.view.Params
-	// V3: never count silence over a gap between own ticks: after a suspend the
-	// first one awake must not drop all others.
-	if c.now.since(v.lastTick) > p.tickGap() {
-		v.silentFrom = c.now
-	}
 	v.lastTick = c.now
 	c.wakeAt(c.now.add(p.tickEvery()))
 	c.meetStrangers()
@@ -51,6 +46,17 @@ func (c *Core) tickVoter() {
 		return
 	}
 	c.propose()
+}
+
+// noteGap: V3: never count silence over a gap between own ticks: after a suspend
+// the first one awake must not drop all others. It comes first in every step.
+func (c *Core) noteGap() {
+	if c.view == nil || !c.isMember() || !c.view.isVoter(c.id) {
+		return
+	}
+	if v := &c.voter; c.now.since(v.lastTick) > c.view.Params.tickGap() {
+		v.silentFrom, v.lastTick = c.now, c.now
+	}
 }
 
 // wantsView says that the rules give another view than the present one. The
@@ -129,6 +135,9 @@ func (c *Core) onJoin(from NodeID, m Join) {
 	}
 	if c.view.has(from) {
 		c.send(from, Decided{View: c.view})
+		return
+	}
+	if c.behindOrAhead(from, m.Epoch) {
 		return
 	}
 	v := &c.voter
@@ -300,6 +309,9 @@ func (c *Core) nextVoters(next *View) []NodeID {
 	return voters
 }
 
+// maxApart bounds the notes of a view.
+const maxApart = 1024
+
 // nextApart keeps the notes of stuck pairs that are younger than 10 minutes and
 // adds the new ones (V5).
 func (c *Core) nextApart(next *View) []Apart {
@@ -310,7 +322,7 @@ func (c *Core) nextApart(next *View) []Apart {
 		}
 	}
 	for _, a := range c.voter.stuck {
-		if next.has(a.Owner) && next.has(a.Silent) && !slices.Contains(notes, a) {
+		if len(notes) < maxApart && next.has(a.Owner) && next.has(a.Silent) && !slices.Contains(notes, a) {
 			notes = append(notes, a)
 		}
 	}
@@ -351,7 +363,15 @@ func (c *Core) nextGroup(p Partition, list []NodeID, next *View) Group {
 	if slices.Equal(list, g.Replicas) && !newTerm || len(prior) >= MaxPrior-1 {
 		return Group{g.Term, g.Replicas, prior}
 	}
-	return Group{Term(next.Epoch), list, append(slices.Clip(prior), g.configuration())}
+	// An older configuration of the same nodes asks for nothing that the newer one
+	// does not: their seal quorums are the same.
+	var kept []Configuration
+	for _, k := range prior {
+		if len(k.Replicas) != len(g.Replicas) || count(k.Replicas, g.Replicas) < len(g.Replicas) {
+			kept = append(kept, k)
+		}
+	}
+	return Group{Term(next.Epoch), list, append(kept, g.configuration())}
 }
 
 // mayMove: V5: a group that is not settled moves only if its owner or more than

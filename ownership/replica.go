@@ -93,7 +93,7 @@ func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
 	return keys
 }
 
-// position orders states: by term, then by number of the write.
+// newer orders states: by term, then by number of the write.
 func newer(t1 Term, n1 uint64, t2 Term, n2 uint64) bool { return t1 > t2 || t1 == t2 && n1 > n2 }
 
 func (c *Core) raisePromised(p Partition, t Term) {
@@ -108,10 +108,24 @@ func (c *Core) raisePromised(p Partition, t Term) {
 	}
 }
 
-// impostor says that a known view names another owner for the term.
+// impostor says that a known view names another owner for the term, or that no
+// view can have come to that term yet.
 func (c *Core) impostor(from NodeID, p Partition, t Term) bool {
 	g := c.view.Groups[p]
-	return t == g.Term && from != g.Owner()
+	return t == g.Term && from != g.Owner() || int64(t) > int64(c.view.Epoch)+maxEpochStep
+}
+
+// valid says that a record is one that an owner makes: of an exclusive lock.
+func (r *Record) valid() bool {
+	return r != nil && len(r.Key) > 0 && len(r.Key) <= MaxKeyBytes && len(r.Holders) == 1 && r.Holders[0].Token != 0
+}
+
+func validRecords(rs []*Record) bool {
+	return !slices.ContainsFunc(rs, func(r *Record) bool { return !r.valid() })
+}
+
+func validWrites(ws []Write) bool {
+	return !slices.ContainsFunc(ws, func(w Write) bool { return w.Record != nil && (!w.Record.valid() || w.Record.Key != w.Key) })
 }
 
 // agrees is the condition of G1 and G2: promised = installed = the term, and the
@@ -124,7 +138,7 @@ func (c *Core) agrees(p Partition, t Term) bool {
 // onAccept: G1: a replica takes number last+1 only, if promised = installed =
 // the term and its membership lease is valid; its answer is cumulative.
 func (c *Core) onAccept(from NodeID, m Accept) {
-	if !c.hasPartition(m.Partition) || c.impostor(from, m.Partition, m.Term) {
+	if !c.hasPartition(m.Partition) || c.impostor(from, m.Partition, m.Term) || !validWrites(m.Writes) {
 		return
 	}
 	if c.agrees(m.Partition, m.Term) {
@@ -212,7 +226,7 @@ func (c *Core) onSeal(from NodeID, m Seal) {
 // there, and if promised ≤ its term; it acknowledges writes only under the
 // conditions of G1.
 func (c *Core) onInstall(from NodeID, m Install) {
-	if !c.hasPartition(m.Partition) || m.Chunks < 1 || m.Chunks > maxChunks {
+	if !c.hasPartition(m.Partition) || m.Chunks < 1 || m.Chunks > maxChunks || !validRecords(m.Records) {
 		return
 	}
 	r := &c.parts[m.Partition]

@@ -147,6 +147,10 @@ func TestK2Queue(t *testing.T) {
 	check(t, ticket == Ticket{term, 1}, "%+v", ticket)
 	check(t, one[Answer](t, tell(n, begin, f, third), f).Reason.Ahead == 1, "f is not behind e")
 	check(t, one[Answer](t, tell(n, begin, e, second), e).Ticket == ticket, "a refresh changes its ticket")
+	older := acquire(9, 1, "k")
+	older.Ticket = Ticket{term - 1, 8} // it waited at the owner before
+	check(t, one[Answer](t, tell(n, begin, 9, older), 9).Reason.Ahead == 0, "an older ticket waits behind")
+	tell(n, begin, 9, release(older))
 	settle(n, begin)
 
 	sent = tell(n, begin, d, release(first))

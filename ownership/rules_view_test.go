@@ -176,7 +176,7 @@ func TestV5VotersInLine(t *testing.T) {
 // V5. "Members are added only on their own direct Join of the last second,
 // debounced …"
 func TestV5Join(t *testing.T) {
-	join := func(id NodeID) Join { return Join{member(id), testParams} }
+	join := func(id NodeID) Join { return Join{member(id), testParams, epoch} }
 	n := serving(a, viewOf(a, b, c))
 	do(n, begin, Roster{[]Peer{{Member: member(d)}, {Member: member(e)}}})
 	check(t, n.nextView() == nil, "gossip added somebody")
@@ -366,6 +366,9 @@ func TestV7Leaving(t *testing.T) {
 	n := s.cores[a]
 	check(t, n.phase == PhaseLeaving && !n.leaseValid(), "it goes before the next voters know")
 	one[SealAck](t, tell(n, s.now, b, Seal{Term: v.Groups[0].Term + 5}), b)
+	s.lose = func(from, to NodeID, m Message) bool { _, ok := m.(DecidedAck); return ok && from != b }
+	s.wait(300 * time.Millisecond)
+	check(t, n.phase == PhaseLeaving, "it goes when one of three knows")
 	s.lose = nil
 	s.wait(time.Second)
 	check(t, slices.Equal(toldOf[Left](s.told[a]), []Left{{Confirmed: true}}), "it does not go: %v", s.told[a])
@@ -380,5 +383,50 @@ func TestV7AllLeave(t *testing.T) {
 	s.wait(4 * time.Second)
 	for _, id := range ids(a, b, c) {
 		check(t, len(toldOf[Left](s.told[id])) == 1, "%d did not stop", id)
+	}
+}
+
+// What a peer sends fires no invariant: a view that no decided chain has is
+// ignored and told.
+func TestForeignViewIsIgnored(t *testing.T) {
+	v := viewOf(a, b, c)
+	n := serving(a, v)
+	other := *v
+	other.Voters = ids(c, b, a)
+	far := *v
+	far.Epoch += maxEpochStep + 1
+	for _, view := range []*View{&other, &far} {
+		out := n.Step(begin, Receive{From: b, Mesh: v.Mesh, Message: Decided{View: view}})
+		if n.view != v || !slices.Contains(out.Notify, Event(Disagrees{b, view.Epoch})) {
+			t.Errorf("view of epoch %d: now at %d, told %v", view.Epoch, n.view.Epoch, out.Notify)
+		}
+	}
+}
+
+// K2: a key takes 65,536 waiters; one more is told to come again.
+func TestQueueIsBounded(t *testing.T) {
+	v := viewOf(a, b, c)
+	n := owning(a, v)
+	o := n.owners[0]
+	k := o.table.key("k")
+	k.record = &Record{Key: "k", Holders: []Holder{{Request: RequestID{1, 1}, Token: 1}}}
+	k.queue = make([]*request, queueMax)
+	for i := range k.queue {
+		k.queue[i] = &request{id: RequestID{2, uint64(i + 1)}, key: "k", ticket: Ticket{term, uint32(i + 1)}}
+	}
+	n.evaluate(o, b, Acquire{Request: RequestID{3, 1}, Key: "k", TTL: 1}, begin)
+	n.evaluate(o, b, Acquire{Request: RequestID{3, 2}, Key: "k", TTL: 1, Try: true}, begin)
+	if len(k.queue) != queueMax || o.table.requests[RequestID{3, 1}] != nil {
+		t.Error("queued beyond the limit")
+	}
+	full := slices.ContainsFunc(n.out.Send, func(e Envelope) bool {
+		m, ok := e.Message.(Answer)
+		return ok && m.Outcome == OutcomeWaiting && m.Reason.Code == ReasonFull
+	})
+	if !full {
+		t.Errorf("sent %v", n.out.Send)
+	}
+	if why := o.table.whyQueued(k.queue[777]); why.Ahead != 777 {
+		t.Errorf("%d ahead, not 777", why.Ahead)
 	}
 }

@@ -47,6 +47,9 @@ func (c *Core) onAcquire(from NodeID, m Acquire) {
 		c.send(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term, Outcome: OutcomeInvalid})
 		return
 	}
+	if m.Low > m.Request.Seq {
+		return // no client says that an open request is closed
+	}
 	c.lower(o, m.Request.Client, m.Low)
 	_, known := o.table.requests[m.Request]
 	if !c.serving(o) || o.table.graceEnd != 0 && !known {
@@ -140,9 +143,10 @@ func (c *Core) evaluateParked(o *owner) {
 		return 0
 	})
 	for _, n := range all {
-		if n.release != nil {
+		switch {
+		case n.release != nil:
 			c.closeRequest(o, n.from, *n.release)
-		} else {
+		case c.now < n.at.add(c.view.Params.given(n.acquire.TTL)): // K2: else it has not refreshed itself
 			c.evaluate(o, n.from, *n.acquire, n.at)
 		}
 	}
@@ -173,6 +177,10 @@ func (c *Core) evaluate(o *owner, from NodeID, m Acquire, at Time) {
 	}
 	if m.Request.Seq < c.mark(o, m.Request.Client).low {
 		return // closed long ago: a late copy
+	}
+	if k := t.keys[m.Key]; k != nil && len(k.queue) >= queueMax && !m.Try {
+		c.explain(o, from, m.Request, Ticket{}, Reason{Code: ReasonFull})
+		return
 	}
 	r := &request{id: m.Request, key: m.Key, lease: m.Lease, ttl: m.TTL, ticket: m.Ticket, sent: m.Sent, heard: at, from: from, name: m.Name, note: m.Note}
 	t.requests[r.id] = r
@@ -286,7 +294,16 @@ func (c *Core) explain(o *owner, to NodeID, id RequestID, ticket Ticket, why Rea
 // whyQueued: who has the key and how many wait before r.
 func (t *table) whyQueued(r *request) Reason {
 	k := t.keys[r.key]
-	why := Reason{Code: ReasonQueued, Ahead: max(0, slices.Index(k.queue, r))}
+	ahead, _ := slices.BinarySearchFunc(k.queue, r.ticket, func(q *request, t Ticket) int {
+		switch {
+		case q.ticket.before(t):
+			return -1
+		case q.ticket == t:
+			return 0
+		}
+		return 1
+	})
+	why := Reason{Code: ReasonQueued, Ahead: ahead}
 	if k.record != nil {
 		why.Holder = k.record.Holders[0]
 	}

@@ -35,7 +35,10 @@ type absence struct {
 
 // noteAbsent: T6 waits "from learning that view" in which fewer than S of a
 // configuration are members; so it is remembered when each went missing.
-func (c *Core) noteAbsent() {
+func (c *Core) noteAbsent(old *View) {
+	if old == nil || c.view.Epoch != old.Epoch+1 {
+		c.absent = nil // it may have been a member in a view that was skipped
+	}
 	var now []absence
 	for _, g := range c.view.Groups {
 		for _, k := range g.Prior {
@@ -122,7 +125,7 @@ func (c *Core) onSealAck(from NodeID, m SealAck) {
 		}
 		return
 	}
-	if !slices.Contains(c.needs(m.Partition), from) || m.Chunks < 0 || m.Chunks > maxChunks {
+	if !slices.Contains(c.needs(m.Partition), from) || m.Chunks < 0 || m.Chunks > maxChunks || !validRecords(m.Records) {
 		return
 	}
 	a := o.takeover.answer(from)

@@ -86,7 +86,7 @@ func (c *Core) takesPart(from NodeID, e Epoch) bool {
 
 // onPrepare: V2: promise to the highest ballot.
 func (c *Core) onPrepare(from NodeID, m Prepare) {
-	if !c.takesPart(from, m.Epoch) {
+	if !c.takesPart(from, m.Epoch) || m.Ballot.Round > c.voter.round+maxRoundStep {
 		return
 	}
 	v := &c.voter
@@ -97,9 +97,18 @@ func (c *Core) onPrepare(from NodeID, m Prepare) {
 	c.send(from, Promise{m.Epoch, m.Ballot, v.promised, v.accepted, v.value})
 }
 
+// maxRoundStep keeps garbage from using up the ballots of an instance.
+const maxRoundStep = 1 << 20
+
+// canFollow says that a value has the form of the next view. It is no judgement
+// of what the view says (V3).
+func (c *Core) canFollow(v *View) bool {
+	return v.Mesh == c.view.Mesh && v.Epoch == c.view.Epoch+1 && v.Params == c.view.Params && v.Validate() == nil
+}
+
 // onPropose: V2, V3: an acceptor judges the ballot, never the value.
 func (c *Core) onPropose(from NodeID, m Propose) {
-	if !c.takesPart(from, m.Epoch) || m.Value == nil {
+	if !c.takesPart(from, m.Epoch) || m.Value == nil || !c.canFollow(m.Value) || m.Ballot.Round > c.voter.round+maxRoundStep {
 		return
 	}
 	v := &c.voter
@@ -168,11 +177,11 @@ func (c *Core) onPromise(from NodeID, m Promise) {
 	if p == nil || p.value != nil {
 		return
 	}
+	if m.Value != nil && !c.canFollow(m.Value) {
+		return
+	}
 	p.promised = addID(p.promised, from)
 	if m.Value != nil && (p.adopt == nil || p.best.less(m.Accepted)) {
-		if m.Value.Validate() != nil || m.Value.Mesh != c.view.Mesh || m.Value.Epoch != m.Epoch {
-			return
-		}
 		p.best, p.adopt = m.Accepted, m.Value
 	}
 	if len(p.promised) < majority(len(c.view.Voters)) {
@@ -249,6 +258,10 @@ func (c *Core) onAskView(from NodeID, m AskView) {
 	}
 }
 
+// maxEpochStep is how far the view of a node can have gone on while another was
+// away: views are made less than once a second on average.
+const maxEpochStep = 1 << 24
+
 func (c *Core) onDecided(from NodeID, m Decided) {
 	v := m.View
 	if v == nil || v.Validate() != nil || c.mesh() != 0 && v.Mesh != c.mesh() {
@@ -257,6 +270,12 @@ func (c *Core) onDecided(from NodeID, m Decided) {
 	if c.view == nil && v.Params != c.cfg.Params {
 		c.founding.refused = "other Params"
 		return // its members refuse this node in words (onJoin, onContact)
+	}
+	if c.view != nil && (v.Params != c.view.Params || v.Epoch > c.view.Epoch+maxEpochStep || v.Epoch == c.view.Epoch && !sameView(c.view, v)) {
+		// Honest peers never send such a view (V2). It may be garbage, so it stops
+		// nobody; what this node itself decides is asserted (I1).
+		c.notify(Disagrees{from, v.Epoch})
+		return
 	}
 	c.learn(v)
 	if m.WantAck && !c.silent() {
@@ -286,7 +305,7 @@ func (c *Core) learn(v *View) {
 	if old != nil {
 		c.noteFlaps(old, v)
 	}
-	c.noteAbsent()
+	c.noteAbsent(old)
 	c.lease.echoes = make([]Echo, len(v.Voters))
 	switch {
 	case is:
@@ -304,6 +323,7 @@ func (c *Core) learn(v *View) {
 		return
 	default:
 		c.phase = PhaseJoining
+		c.founding.next = c.now
 	}
 	c.notify(ViewLearned{v, is})
 	c.changeOwners()

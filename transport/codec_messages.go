@@ -25,9 +25,10 @@ var bodies = [...]body{
 		c.close(outer)
 	}),
 	ownership.KindJoin: fields(func(c *coder, m *ownership.Join) {
-		outer := c.open(2)
+		outer := c.open(3)
 		member(c, &m.Member)
 		params(c, &m.Params)
+		unsigned(c, &m.Epoch)
 		c.close(outer)
 	}),
 	ownership.KindRefused: fields(func(c *coder, m *ownership.Refused) {
