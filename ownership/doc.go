@@ -102,7 +102,8 @@
 //     knows that it is decided.
 //   - V3. Acceptors never judge a value. Proposers do: they drop a member that
 //     gossip calls dead and that has not renewed here for MembershipTTL/2, and one
-//     that has not renewed for 3 MembershipTTL whatever gossip says. A proposer
+//     that has not renewed for 3 MembershipTTL whatever gossip says, or has renewed
+//     without getting a lease for so long (it speaks and does not hear). A proposer
 //     counts silence only while it has a membership lease, since it last gained
 //     it, and never over a gap of MembershipTTL/4 between its own ticks.
 //   - V4. A voter that has accepted a value for e+1, or learned it, never again

@@ -197,6 +197,7 @@ func (e *encoder) membership(m *membership) {
 	e.time(m.next)
 	e.bool(m.told)
 	e.uint(uint64(m.asked))
+	e.time(m.member)
 }
 
 func (e *encoder) voter(v *voter) {
@@ -237,6 +238,7 @@ func (e *encoder) proposal(p *proposal) {
 
 func (e *encoder) seen(s seen) {
 	e.time(s.renewed)
+	e.uint(uint64(s.without))
 	e.time(s.answered)
 	e.bool(s.resigned)
 }
@@ -312,6 +314,7 @@ func (e *encoder) owner(o *owner) {
 	e.uint(o.first)
 	e.len(o.unsent)
 	e.time(o.stalled)
+	e.set(o.heard)
 	e.time(o.resend)
 	e.time(o.stuckAt)
 	e.time(o.timer)

@@ -5,6 +5,8 @@ package ownership
 func (e *encoder) pending(p pending) {
 	e.node(p.to)
 	e.uint(p.number)
+	e.time(p.heard)
+	e.time(p.began)
 	if e.has(p.answer != nil) {
 		e.answer(p.answer)
 	}
@@ -12,6 +14,7 @@ func (e *encoder) pending(p pending) {
 		e.leaseID(p.beat.lease)
 		e.uint(p.beat.beat)
 		e.echo(p.beat.sent)
+		e.time(p.beat.heard)
 		e.int(int64(p.beat.count))
 		e.uint(p.beat.xor)
 	}

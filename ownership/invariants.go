@@ -93,9 +93,9 @@ func (o *owner) assertTokenRises(t Token, rec *Record) {
 
 // assertEcho: an answer echoes no client time that came after its round began
 // or its Accept was sent (I10, G2).
-func assertEcho(echoed, newestAtStart Echo) {
-	if echoed > newestAtStart {
-		violated("I10 EchoBeforeRound", "echo %d, newest then %d", echoed, newestAtStart)
+func assertEcho(heard, began Time) {
+	if heard > began {
+		violated("I10 EchoBeforeRound", "the echoed time came %v after the round began", heard.since(began))
 	}
 }
 

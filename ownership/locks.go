@@ -207,7 +207,7 @@ func (c *Core) grant(o *owner, k *keyState, r *request) {
 	r.state, r.token = requestHeld, token
 	c.leaseAdd(o, r)
 	c.write(o, r.key, rec)
-	c.answerByWrite(o, r.from, Answer{Request: r.id, Outcome: OutcomeGranted, Token: token, Echo: r.sent})
+	c.answerByWrite(o, r.from, r.heard, Answer{Request: r.id, Outcome: OutcomeGranted, Token: token, Echo: r.sent})
 	if o.count >= countLow {
 		o.stuckAt = 0
 		c.askNewTerm(o)

@@ -1,6 +1,9 @@
 package ownership
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // membership is a member's lease on its right to serve (L1, L2).
 type membership struct {
@@ -9,6 +12,7 @@ type membership struct {
 	echoes []Echo // by voter of the view: the newest renewal each has answered; 0 for none
 	next   Time   // when to renew
 	told   bool   // the last Serving event
+	member Time   // since when this node is a member
 	asked  int    // members asked for the view while there was no lease
 }
 
@@ -43,7 +47,7 @@ func (c *Core) renew() {
 	}
 	c.lease.next = c.now.add(every)
 	for _, v := range c.view.Voters {
-		c.send(v, Renew{Epoch: c.view.Epoch, Sent: Echo(c.now), Leaving: c.wants})
+		c.send(v, Renew{Epoch: c.view.Epoch, Sent: Echo(c.now), Leaving: c.wants, Without: c.without()})
 	}
 	if c.leaseValid() {
 		return
@@ -54,6 +58,14 @@ func (c *Core) renew() {
 	if m := c.view.Members[c.lease.asked%len(c.view.Members)]; m.ID != c.id && !c.view.isVoter(m.ID) {
 		c.send(m.ID, AskView{c.view.Epoch})
 	}
+}
+
+// without is how long this node has been a member without a lease.
+func (c *Core) without() time.Duration {
+	if c.leaseValid() {
+		return 0
+	}
+	return min(c.now.since(max(c.lease.until, c.lease.member)), 24*time.Hour)
 }
 
 // onRenew is the voter's side. V4: a voter that has accepted a value for e+1, or
@@ -70,7 +82,7 @@ func (c *Core) onRenew(from NodeID, m Renew) {
 		return
 	}
 	seen := c.seenOf(from)
-	seen.renewed = c.now
+	seen.renewed, seen.without = c.now, m.Without
 	if m.Leaving && !seen.resigned {
 		seen.resigned = true
 		c.voter.look = true

@@ -133,6 +133,9 @@ type Renew struct {
 	Epoch   Epoch
 	Sent    Echo
 	Leaving bool // V7: the sender wants to go
+	// Without is how long the sender has had no membership lease: one that can
+	// speak and not hear is as useless as one that is silent (V3).
+	Without time.Duration
 }
 
 // RenewAck: a voter's answer repeats both (L1).

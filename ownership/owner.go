@@ -31,11 +31,12 @@ type owner struct {
 	acked   []int64 // by replica: the write it has everything through; -1 before its Install
 	buffer  []Write // writes first … next-1, for those that miss some
 	first   uint64
-	unsent  int  // of the buffer's end, sent at the end of the step
-	stalled Time // since when something waits for the replicas without progress; 0 if nothing does
-	resend  Time // never if nothing is outstanding
-	stuckAt Time // when Stuck was last said (V5)
-	timer   Time // the next time that tickOwner has something to do
+	unsent  int      // of the buffer's end, sent at the end of the step
+	heard   []NodeID // who has acknowledged something since stalled
+	stalled Time     // since when something waits for the replicas without progress; 0 if nothing does
+	resend  Time     // never if nothing is outstanding
+	stuckAt Time     // when Stuck was last said (V5)
+	timer   Time     // the next time that tickOwner has something to do
 
 	// The confirm round (G2). One serves all that arrived before it.
 	round     uint64
@@ -56,6 +57,8 @@ type owner struct {
 type pending struct {
 	to     NodeID
 	number uint64
+	heard  Time    // when the client time that it echoes was received …
+	began  Time    // … and when its round began, or its Accept was sent
 	answer *Answer // to a request
 	beat   *beat   // or to a heartbeat; the answer is made when its round begins
 	ack    *HeartbeatAckItem
@@ -179,7 +182,7 @@ func (c *Core) outstanding(o *owner) {
 		o.resend = c.now.add(c.view.Params.resendEvery())
 	}
 	if o.stalled == 0 {
-		o.stalled = c.now
+		o.stalled, o.heard = c.now, nil
 	}
 	o.timer = earlier(o.timer, o.resend)
 	c.wakeAt(o.timer)
@@ -194,7 +197,7 @@ func (c *Core) progress(o *owner) {
 		}
 		return
 	}
-	o.stalled = c.now
+	o.stalled, o.heard = c.now, nil
 }
 
 // committed is the number of the last write that W replicas have (G1).
@@ -221,6 +224,7 @@ func (c *Core) onAcceptAck(from NodeID, m AcceptAck) {
 	if !c.leaseValid() { // L2: without a lease nothing is certified
 		return
 	}
+	o.heard = addID(o.heard, from)
 	if int64(m.Last) <= o.acked[i] {
 		return
 	}
@@ -246,7 +250,7 @@ func (o *owner) trim() {
 	}
 	keep = min(keep, o.next-uint64(o.unsent))
 	if keep > o.first {
-		o.buffer = append(o.buffer[:0:0], o.buffer[keep-o.first:]...)
+		o.buffer = o.buffer[keep-o.first:] // its memory goes with the next growth
 		o.first = keep
 	}
 }
@@ -303,6 +307,7 @@ func (c *Core) onConfirmAck(from NodeID, m ConfirmAck) {
 		if o == nil || !o.open || item.Round != o.round || !c.leaseValid() {
 			continue
 		}
+		o.heard = addID(o.heard, from)
 		o.confirmed[i] = o.round
 		n := 0
 		for _, r := range o.confirmed {
@@ -329,6 +334,7 @@ func (c *Core) release(o *owner) {
 	committed := o.committed()
 	kept := o.certain[:0]
 	for _, a := range o.certain {
+		assertEcho(a.heard, a.began)
 		switch {
 		case a.number > committed:
 			kept = append(kept, a)
@@ -441,13 +447,13 @@ func (c *Core) tickStuck(o *owner) {
 	if c.now >= at {
 		o.stuckAt = c.now
 		at = c.now.add(c.view.Params.stuckEvery())
-		m := Stuck{Partition: o.partition, Term: o.term, Heard: []NodeID{c.id}}
-		for _, id := range c.needs(o.partition) {
-			if c.heard[id].within(c.view.Params.MembershipTTL, c.now) {
-				m.Heard = addID(m.Heard, id)
+		heard := addID(slices.Clone(o.heard), c.id)
+		for _, a := range o.takeover.answers {
+			if a.whole {
+				heard = addID(heard, a.id)
 			}
 		}
-		c.tellVoters(m)
+		c.tellVoters(Stuck{Partition: o.partition, Term: o.term, Heard: heard})
 	}
 	o.timer = earlier(o.timer, at)
 }

@@ -117,11 +117,18 @@ func (c *Core) anySilent() bool {
 	return false
 }
 
+// deaf says that a member renews but has not had a lease for long: it hears too
+// few voters. Like silence it counts since this voter gained its own.
+func (c *Core) deaf(id NodeID) bool {
+	s := c.seenOf(id)
+	return id != c.id && s != nil && c.leaseValid() && min(s.without, c.now.since(c.lease.gained)) >= c.view.Params.silence()
+}
+
 // drops: V3: proposers drop a member that gossip calls dead and that has not
 // renewed here for MembershipTTL/2, and one that has not renewed for
 // 3 MembershipTTL whatever gossip says. (Who resigned is dropped by V7.)
 func (c *Core) drops(id NodeID) bool {
-	return c.silentFor(id, c.view.Params.silence()) || c.rosterDead(id) && c.silentFor(id, c.view.Params.deadSilence())
+	return c.silentFor(id, c.view.Params.silence()) || c.deaf(id) || c.rosterDead(id) && c.silentFor(id, c.view.Params.deadSilence())
 }
 
 // onJoin: V5: members are added only on their own direct Join of the last second.
@@ -190,6 +197,12 @@ func (c *Core) flapping(addr string) bool {
 		}
 	}
 	return false
+}
+
+// flapped says that members at an address were dropped repeatedly of late: such a
+// one gets no voter's seat.
+func (c *Core) flapped(addr string) bool {
+	return slices.ContainsFunc(c.flaps, func(f flap) bool { return f.addr == addr && f.drops > 1 && c.now.since(f.last) < flapMemory })
 }
 
 // joiners are the nodes to add now. V5: debounced, so that a fleet that starts
@@ -299,6 +312,7 @@ func (c *Core) nextVoters(next *View) []NodeID {
 	for i, m := range c.view.Members {
 		stays := next.Member(m.ID)
 		if len(voters) < seats(len(next.Members)) && stays != nil && !stays.Leaving && !slices.Contains(voters, m.ID) &&
+			!c.flapped(m.Addr) &&
 			(m.ID == c.id || c.voter.seen[i].answered.within(c.view.Params.seatFresh(), c.now)) {
 			voters = append(voters, m.ID)
 		}

@@ -101,7 +101,6 @@ func (c *Core) raisePromised(p Partition, t Term) {
 	if t <= r.promised {
 		return
 	}
-	assertPromisedRises(r.promised, t)
 	r.promised = t
 	if r.incoming != nil && r.incoming.term < t {
 		r.incoming = nil
@@ -245,6 +244,7 @@ func (c *Core) onInstall(from NodeID, m Install) {
 		if !in.add(m.Chunk, m.Records) {
 			return
 		}
+		assertPromisedRises(r.promised, m.Term)
 		c.raisePromised(m.Partition, m.Term)
 		r.installed, r.last, r.records, r.incoming = m.Term, m.Number, in.records(), nil
 	}

@@ -219,7 +219,6 @@ func TestL1PromisedFirst(t *testing.T) {
 func TestL2NoLease(t *testing.T) {
 	v := viewOf(a, b, c)
 	over := begin.add(testParams.MembershipTTL)
-	term := Term(epoch)
 
 	n := owning(a, v)
 	sent := tell(n, begin, d, acquire(d, 1, "k"))
@@ -230,6 +229,14 @@ func TestL2NoLease(t *testing.T) {
 	for _, r := range ids(b, c) {
 		none[Answer](t, tell(n, over, r, AcceptAck{0, term, true, term, term, 1})) // of the first request
 	}
+
+	n = owning(a, v)
+	tell(n, begin, d, acquire(d, 1, "k"))
+	tell(n, begin, b, accepted(1))
+	try := acquire(e, 1, "k")
+	try.Try = true
+	one[Confirm](t, tell(n, begin, e, try), b)
+	none[Answer](t, tell(n, over, b, ConfirmAck{[]ConfirmItem{{0, term, 1}}}))
 
 	r := serving(b, v)
 	tell(r, begin, a, Install{Term: term, Chunks: 1})

@@ -222,7 +222,7 @@ func (c *Core) closeRequest(o *owner, from NodeID, m Release) {
 		c.ungrant(o, r)
 		r.released = true
 		c.close(o, r, OutcomeGone)
-		c.answerByWrite(o, from, Answer{Request: r.id, Release: true, Outcome: OutcomeReleased})
+		c.answerByWrite(o, from, c.now, Answer{Request: r.id, Release: true, Outcome: OutcomeReleased})
 		return
 	}
 	r.from = from
@@ -230,12 +230,12 @@ func (c *Core) closeRequest(o *owner, from NodeID, m Release) {
 }
 
 // answerByWrite sends an answer when the newest write is committed (G2).
-func (c *Core) answerByWrite(o *owner, to NodeID, a Answer) {
+func (c *Core) answerByWrite(o *owner, to NodeID, heard Time, a Answer) {
 	a.Partition, a.Term = o.partition, o.term
 	if to == 0 {
 		return
 	}
-	o.certain = append(o.certain, pending{to: to, number: o.next - 1, answer: &a})
+	o.certain = append(o.certain, pending{to: to, number: o.next - 1, heard: heard, began: c.now, answer: &a})
 }
 
 // answerByRound has a request answered after a confirm round that begins from
@@ -256,9 +256,9 @@ func (c *Core) answerByRound(o *owner, r *request, release bool) {
 // prepareAnswer fills an answer as its round begins: with the state of now, and
 // the newest client time received before (G2).
 func (c *Core) prepareAnswer(o *owner, a *pending) {
-	a.number = o.next - 1
+	a.number, a.began = o.next-1, c.now
 	if a.beat != nil {
-		a.ack = c.beatAnswer(o, a.beat)
+		a.ack, a.heard = c.beatAnswer(o, a.beat), a.beat.heard
 		return
 	}
 	r := o.table.requests[a.answer.Request]
@@ -281,8 +281,7 @@ func (c *Core) prepareAnswer(o *owner, a *pending) {
 		r.answers &^= answersAcquire
 		ans.Outcome, ans.Holder = r.outcome, r.holder
 	}
-	assertEcho(ans.Echo, r.sent)
-	a.to, a.answer = r.from, &ans
+	a.to, a.answer, a.heard = r.from, &ans, r.heard
 }
 
 // explain tells a client why its request is open. It is a hint: it rests on
@@ -332,6 +331,7 @@ type beat struct {
 	lease LeaseID
 	beat  uint64
 	sent  Echo
+	heard Time // when it came
 	count int
 	xor   uint64
 }
@@ -347,7 +347,7 @@ func (c *Core) onHeartbeat(from NodeID, m Heartbeat) {
 		if o == nil || o.term != i.Term || o.phase != ownerActive {
 			continue // the client sends it again, elsewhere if need be
 		}
-		b := beat{LeaseID{m.Client, i.Lease}, i.Beat, m.Sent, i.Count, i.Xor}
+		b := beat{LeaseID{m.Client, i.Lease}, i.Beat, m.Sent, c.now, i.Count, i.Xor}
 		o.table.touch(b.lease, c.now)
 		c.awaitBeat(o, from, b)
 	}

@@ -37,9 +37,10 @@ type voter struct {
 
 // seen is what a voter knows of a member at first hand.
 type seen struct {
-	renewed  Time // its last Renew
-	answered Time // the last that was answered
-	resigned bool // it said that it is leaving
+	renewed  Time          // its last Renew
+	answered Time          // the last that was answered
+	without  time.Duration // how long it had no lease when it renewed last
+	resigned bool          // it said that it is leaving
 }
 
 // join is a node that asks to be added.
@@ -310,6 +311,9 @@ func (c *Core) learn(v *View) {
 	switch {
 	case is:
 		if c.phase != PhaseLeaving {
+			if c.phase != PhaseMember {
+				c.lease.member = c.now
+			}
 			c.phase = PhaseMember
 		}
 	case was == PhaseLeaving:

@@ -226,3 +226,20 @@ func TestNoStormOfQuestions(t *testing.T) {
 		t.Errorf("%d questions a second of 36 nodes", asks/2)
 	}
 }
+
+// A member that could speak to all voters and hear only one of three was never
+// dropped, got no lease, and its partitions were never served again.
+func TestHalfDeafMemberIsDropped(t *testing.T) {
+	p := ownership.Params{Partitions: 8, Replicas: 2, MaxTTL: 20 * time.Second, MembershipTTL: 2 * time.Second, DriftPPM: 10000}
+	w, ch := founded(p, "a", "b", "c", "d")
+	w.CutOneWay("a", "d")
+	w.CutOneWay("b", "d")
+	w.Net.RosterDelay = time.Hour // gossip sees nothing
+	w.RunFor(30 * time.Second)
+	for i := range 16 {
+		c := ch.Lock(w.Node("a"), ownership.Lock{Handle: ownership.Handle(100 + i), Key: fmt.Sprint("key", i), TTL: time.Second})
+		if !w.RunUntil(w.Now+10*time.Second, func() bool { return c.Granted != 0 }) {
+			t.Errorf("%s cannot be had", c.Key)
+		}
+	}
+}

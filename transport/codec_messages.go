@@ -83,10 +83,11 @@ var bodies = [...]body{
 		c.close(outer)
 	}),
 	ownership.KindRenew: fields(func(c *coder, m *ownership.Renew) {
-		outer := c.open(3)
+		outer := c.open(4)
 		unsigned(c, &m.Epoch)
 		signed(c, &m.Sent)
 		boolean(c, &m.Leaving)
+		duration(c, &m.Without)
 		c.close(outer)
 	}),
 	ownership.KindRenewAck: fields(func(c *coder, m *ownership.RenewAck) {
