@@ -283,10 +283,42 @@
 // voter. The paces are functions of MembershipTTL in time.go; none is needed for
 // safety.
 //
+// # Paces and bounds
+//
+// None of these decides safety; they are what an implementation must choose.
+//
+//   - Answers that do not come are asked for again: view, group and take-over
+//     messages each MembershipTTL/20; requests each TTL/4 (20 to 500 ms); heartbeats
+//     are due a third of the TTL after the last confirmed one was sent, again each
+//     TTL/12, and at once for what is renewed when a view gives its group a new
+//     term. What is nearly due goes along with what is due.
+//   - A Release that nobody answers is given up after TTL·(1+d) + the wait of T6:
+//     whatever it was for is over then (Released.GaveUp).
+//   - An owner keeps the last 4096 writes; who misses more is sent a snapshot.
+//     States travel in chunks of about 128 KiB; those of one (term, number) belong
+//     together, and a newer one supersedes them.
+//   - An owner that does not serve yet keeps up to 65,536 requests and evaluates
+//     them when it does (Waiting says why meanwhile); a key takes 65,536 waiters.
+//     More are told to come again.
+//   - Prior holds at most 64 configurations; an older one of the same nodes is
+//     dropped, since the newer one asks for the same. At the bound a group stays as
+//     it is until it is settled.
+//   - A node of which members were dropped k > 1 times within a minute at one
+//     address is added MembershipTTL·2^(k−2) after the last drop, and gets no
+//     voter's seat in that minute.
+//   - A member without a lease asks one other member after the other for its view:
+//     all voters that it knows may be gone. Voters ask strangers in the roster each
+//     2 MembershipTTL, so that two meshes notice each other.
+//   - From whom a known view does not name as the owner of a term nothing of that
+//     term is taken; terms and ballots far beyond what can have come to be are
+//     ignored, and so is a view that contradicts the known one (event Disagrees).
+//
 // # Promises
 //
 //	tokens rise in the order of grants, over view      rests on quorums; founding
-//	changes, lost configurations and refounding        alone reads a wall clock
+//	changes, lost configurations and refounding        alone reads a wall clock (and
+//	                                                   less than one view a second
+//	                                                   on average)
 //	one holder in the replicated state                 quorums
 //	no two holders believe at once                     clock rates within d
 //	an answered grant is not forgotten                 fewer than W of its group
@@ -310,8 +342,13 @@
 //     64-bit integer, in which databases keep them, until 2068 instead of 2038.
 //   - T6's clock is kept per node that is missing, from the first view that this
 //     owner learned without it, so that a second view change does not begin the
-//     wait again. Nothing is gained or lost for safety: a node that stays out of
-//     the views cannot have had a lease in between.
+//     wait again; but only over views that follow each other, since in one that was
+//     skipped the node may have been a member again.
+//   - A Join names the view that its sender knows, and adds it only in that one: a
+//     late or doubled Join of a node that is gone would add a node that is silent.
+//   - A node that has been in a mesh does not count as Fresh, whatever it is told.
+//   - A member that renews and gets no lease for 3 MembershipTTL is dropped like a
+//     silent one (V3): it can speak and not hear, and would keep its groups for ever.
 //   - Install needs the membership lease to be acknowledged, like a write: a group
 //     is active only with W replicas that may serve.
 //   - Release names the request, not the token. One message then unlocks, cancels,

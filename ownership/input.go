@@ -43,7 +43,7 @@ type Peer struct {
 // it says is unsafe. A peer that is in none of its lines is unknown, not dead.
 type Roster struct{ Peers []Peer }
 
-// Lock asks for a key. Its end is a Granted, Busy or Refused event, or the
+// Lock asks for a key. Its end is a Granted, Busy or Invalid event, or the
 // Released that follows Unlock.
 type Lock struct {
 	Handle  Handle

@@ -273,7 +273,7 @@ type Release struct {
 type Outcome uint8
 
 // The outcomes. Waiting and Moved are hints that rest on nothing and decide
-// nothing; all others are certified (G2).
+// nothing. Invalid rests on the request alone. All others are certified (G2).
 const (
 	OutcomeWaiting  Outcome = iota + 1 // still open: Reason says why
 	OutcomeMoved                       // not the owner in this term

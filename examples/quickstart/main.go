@@ -54,6 +54,7 @@ func three(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer leaveAll(ctx, nodes)
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	fmt.Println("three nodes: a mesh of", len(a.View().Members))
 
@@ -79,6 +80,13 @@ func three(ctx context.Context) error {
 	}
 	fmt.Println("c holds the lock, with token", next.Token(), "- higher:", next.Token() > lock.Token())
 	return next.Unlock(ctx)
+}
+
+// leaveAll stops the nodes; each hands over what it owns.
+func leaveAll(ctx context.Context, nodes []*mesh.Node) {
+	for _, n := range nodes {
+		n.Leave(ctx)
+	}
 }
 
 // joinAll starts a node at each address. They start together, for each waits until all have met.
