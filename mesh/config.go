@@ -188,7 +188,8 @@ func (c *Config) problems() []string {
 	}{{"Name", c.Name, maxNameBytes}, {"Cluster", c.Cluster, maxClusterBytes}, {"Zone", c.Zone, maxZoneBytes}} {
 		if len(f.value) > f.limit {
 			wrong("%s has %d bytes; at most %d fit", f.name, len(f.value), f.limit)
-		} else if !utf8.ValidString(f.value) {
+		}
+		if !utf8.ValidString(f.value) {
 			wrong("%s is not valid UTF-8", f.name)
 		}
 	}
@@ -207,9 +208,10 @@ func (c *Config) problems() []string {
 			}
 		}
 	}
-	switch {
-	case len(c.Seeds) > 0 && c.Discover != nil:
+	if len(c.Seeds) > 0 && c.Discover != nil {
 		wrong("both Seeds and Discover are set; leave one of them out")
+	}
+	switch {
 	case c.Founders < 0 || c.Founders > maxFounders:
 		wrong("Founders is %d; use the size of the fleet at its first start, at most %d", c.Founders, maxFounders)
 	case (len(c.Seeds) > 0 || c.Discover != nil) && c.Founders < 2:
@@ -217,10 +219,18 @@ func (c *Config) problems() []string {
 	case len(c.Seeds) == 0 && c.Discover == nil && c.Founders > 1:
 		wrong("Founders is %d without Seeds or Discover; set Seeds to the host:port of some nodes, or leave Founders out for a mesh of one", c.Founders)
 	}
+	for _, p := range []Params{ // one by one: Validate stops at the first that is wrong
+		{Partitions: c.Params.Partitions},
+		{Replicas: c.Params.Replicas},
+		{MaxTTL: c.Params.MaxTTL},
+		{MembershipTTL: c.Params.MembershipTTL},
+	} {
+		if err := p.withDefaults().core().Validate(); err != nil {
+			wrong("Params: %v", err)
+		}
+	}
 	if d := c.Params.ClockDrift; math.IsNaN(d) || d < 0 || d > 0.2 {
 		wrong("Params.ClockDrift is %v; use 0.01 (1 %%), or up to 0.2", d)
-	} else if err := c.Params.core().Validate(); err != nil {
-		wrong("Params: %v", err)
 	}
 	return whats
 }

@@ -45,7 +45,9 @@ func TestConfigRefused(t *testing.T) {
 		"drift":                  {Config{Params: Params{ClockDrift: math.NaN()}}, []string{"ClockDrift is NaN"}},
 		"negative drift":         {Config{Params: Params{ClockDrift: -0.1}}, []string{"ClockDrift is -0.1"}},
 		"high drift":             {Config{Params: Params{ClockDrift: 0.3}}, []string{"ClockDrift is 0.3; use 0.01"}},
-		"several":                {Config{Bind: "x", Seeds: []string{"y"}}, []string{`Bind "x"`, `seed "y"`, "Founders is 0"}},
+		"all of several": {Config{Name: "\xff" + strings.Repeat("n", 128), Seeds: []string{"a:1"}, Discover: discover, Params: Params{Partitions: -1, Replicas: -2, MaxTTL: -3, MembershipTTL: -4, ClockDrift: -5}},
+			[]string{"129 bytes", "UTF-8", "both Seeds", "Founders is 0", "Partitions is -1", "Replicas is -2", "MaxTTL is -3", "MembershipTTL is -4", "ClockDrift is -5"}},
+		"several": {Config{Bind: "x", Seeds: []string{"y"}}, []string{`Bind "x"`, `seed "y"`, "Founders is 0"}},
 	} {
 		n, err := Join(context.Background(), c.cfg)
 		if n != nil || !errors.Is(err, ErrInvalid) {

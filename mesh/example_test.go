@@ -110,7 +110,7 @@ func ExampleNode_TryLock() {
 	lock.Unlock(ctx)
 	// Output:
 	// true
-	// lockmesh: TryLock "orders/17": held by worker-1 (note "nightly export")
+	// lockmesh: TryLock "orders/17": held by worker-1, this node itself (locks are not reentrant) (note "nightly export")
 }
 
 func ExampleNode_Do() {
@@ -142,7 +142,7 @@ func ExampleNoRenew() {
 	fmt.Println(lock.Err())
 	fmt.Println(errors.Is(lock.Unlock(ctx), mesh.ErrLost))
 	// Output:
-	// lock lost: no renewal was confirmed before its deadline
+	// lock lost: its TTL has run out (it was taken with NoRenew)
 	// true
 }
 

@@ -33,6 +33,8 @@ import (
 //   - It never looks again for nodes that were away for GossipToTheDeadTime:
 //     the rejoin loop contacts seeds and lost members for ever.
 //   - It looks names up by itself, oddly: it is only given addresses.
+//   - It believes the lengths that strangers send: see gossip_guard.go.
+//   - Its list of nodes has no limit: judge keeps it to maxRoster names.
 //   - Its Shutdown ends its goroutines without waiting for them: one may be in
 //     the middle of a probe and end up to probeInterval later. It touches
 //     nothing any more.
@@ -44,6 +46,7 @@ const (
 	probeInterval = 300 * time.Millisecond
 	probeTimeout  = 150 * time.Millisecond
 	suspicionMult = 2 // × probeInterval × log10(n)
+	rememberDead  = 30 * time.Second
 
 	rejoinAlone  = 500 * time.Millisecond // pace of contacting seeds without a view …
 	rejoinJitter = 300 * time.Millisecond
@@ -121,8 +124,11 @@ func startGossip(cfg gossipConfig) (*gossip, error) {
 
 // start runs memberlist for self.
 func (g *gossip) start(self ownership.Member) error {
-	d := newGossipDoor(g.cfg.port, g.cfg.addr)
-	hooks := &gossipHooks{g: g, self: self.ID, meta: meta{g.cfg.cluster, self}.encode()}
+	d := newGossipDoor(g.cfg.port, g.cfg.addr, g.cfg.log)
+	hooks := &gossipHooks{
+		g: g, self: self.ID, meta: meta{g.cfg.cluster, self}.encode(),
+		names: map[string]time.Time{},
+	}
 
 	c := memberlist.DefaultLANConfig()
 	c.Name = self.Name + "#" + hexID(self.ID)
@@ -136,9 +142,9 @@ func (g *gossip) start(self ownership.Member) error {
 	c.TCPTimeout = dialFor
 	c.GossipInterval = 100 * time.Millisecond
 	c.PushPullInterval = 15 * time.Second
-	c.GossipToTheDeadTime = 30 * time.Second
-	c.EnableCompression = false
-	c.DNSConfigPath = "" // names are never given to it
+	c.GossipToTheDeadTime = rememberDead
+	c.EnableCompression = false // the door refuses what is compressed
+	c.DNSConfigPath = ""        // names are never given to it
 	c.Logger = log.New(newGossipLog(g.cfg.log), "", 0)
 	c.Delegate, c.Events, c.Alive, c.Merge = hooks, hooks, hooks, hooks
 	list, err := memberlist.Create(c)
@@ -245,6 +251,10 @@ type gossipHooks struct {
 	g    *gossip
 	self ownership.NodeID
 	meta []byte
+
+	// names are those that memberlist has in its list, with the time of their
+	// end, zero for those alive. Guarded by memberlist's lock.
+	names map[string]time.Time
 }
 
 func (h *gossipHooks) NodeMeta(limit int) []byte            { return h.meta[:min(limit, len(h.meta))] }
@@ -258,18 +268,52 @@ func (h *gossipHooks) NotifyLeave(n *memberlist.Node)       { h.note(n, true) }
 func (h *gossipHooks) NotifyAlive(n *memberlist.Node) error { return h.judge(n) }
 
 func (h *gossipHooks) note(n *memberlist.Node, dead bool) {
+	h.names[n.Name] = time.Time{}
+	if dead {
+		h.names[n.Name] = time.Now()
+	}
 	if m, err := decodeMeta(n.Meta); err == nil && m.member.ID != h.self {
 		h.g.note(n.Name, gossipNews{m.member, dead})
 	}
 }
 
-// judge refuses nodes that are not ours, however gossip came to hear of them.
+// judge refuses nodes that are not ours, however gossip came to hear of them,
+// and those that are more than a fleet has.
 func (h *gossipHooks) judge(n *memberlist.Node) error {
-	m, err := decodeMeta(n.Meta)
-	if err == nil && m.cluster != h.g.cfg.cluster {
-		err = fmt.Errorf("it belongs to the cluster %q", m.cluster)
+	m, err := checkNode(n)
+	switch {
+	case err != nil:
+		return err
+	case m.cluster != h.g.cfg.cluster:
+		return fmt.Errorf("it belongs to the cluster %q", m.cluster)
+	case !h.room(n.Name, time.Now()):
+		return fmt.Errorf("the list of %d nodes is full", maxRoster)
 	}
-	return err
+	return nil
+}
+
+// checkNode reads the metadata of a node, and refuses one that is larger than
+// ours are.
+func checkNode(n *memberlist.Node) (meta, error) {
+	if len(n.Name) > maxNameBytes+len("#")+16 || len(n.Meta) > maxMeta || len(n.Addr) != net.IPv4len && len(n.Addr) != net.IPv6len {
+		return meta{}, errMeta
+	}
+	return decodeMeta(n.Meta)
+}
+
+// room tells whether the list takes a name. memberlist drops the dead from its
+// list once all nodes were probed after rememberDead.
+func (h *gossipHooks) room(name string, now time.Time) bool {
+	if _, known := h.names[name]; known || len(h.names) < maxRoster {
+		return true
+	}
+	dropped := now.Add(-rememberDead - maxRoster*probeInterval/4)
+	for name, end := range h.names {
+		if !end.IsZero() && end.Before(dropped) {
+			delete(h.names, name)
+		}
+	}
+	return len(h.names) < maxRoster
 }
 
 // NotifyMerge refuses a whole exchange with a node of another cluster.
@@ -277,7 +321,7 @@ func (h *gossipHooks) NotifyMerge(peers []*memberlist.Node) error {
 	g := h.g
 	var refusal error
 	for _, n := range peers {
-		m, err := decodeMeta(n.Meta)
+		m, err := checkNode(n)
 		if err != nil || m.cluster == g.cfg.cluster {
 			continue // judge sees the former
 		}
@@ -296,14 +340,17 @@ func (h *gossipHooks) NotifyMerge(peers []*memberlist.Node) error {
 	return refusal
 }
 
-// gossipDoor is memberlist's transport on the node's own port. It lives as long
-// as one memberlist; the port goes on to the next one.
+// gossipDoor is memberlist's transport on the node's own port, and the guard in
+// front of it: see gossip_guard.go. It lives as long as one memberlist; the port
+// goes on to the next one.
 type gossipDoor struct {
 	port    transport.Gossip
 	addr    netip.AddrPort // advertised
+	foreign *foreignLog
 	packets chan *memberlist.Packet
 	streams chan net.Conn
 	done    chan struct{}
+	freed   chan struct{} // cap 1: a stream was closed
 	pumps   sync.WaitGroup
 
 	mu     sync.Mutex
@@ -313,13 +360,15 @@ type gossipDoor struct {
 
 var _ memberlist.NodeAwareTransport = (*gossipDoor)(nil)
 
-func newGossipDoor(port transport.Gossip, addr netip.AddrPort) *gossipDoor {
+func newGossipDoor(port transport.Gossip, addr netip.AddrPort, log *slog.Logger) *gossipDoor {
 	d := &gossipDoor{
 		port:    port,
 		addr:    addr,
+		foreign: newForeignLog(log),
 		packets: make(chan *memberlist.Packet),
 		streams: make(chan net.Conn),
 		done:    make(chan struct{}),
+		freed:   make(chan struct{}, 1),
 		conns:   map[*gossipConn]struct{}{},
 	}
 	d.pumps.Add(2)
@@ -337,6 +386,10 @@ func (d *gossipDoor) pumpPackets() {
 		case p, ok := <-d.port.Packets():
 			if !ok {
 				return
+			}
+			if err := checkPacket(p.Data); err != nil {
+				d.foreign.note(p.From, err)
+				continue
 			}
 			select {
 			case d.packets <- &memberlist.Packet{Buf: p.Data, From: p.From, Timestamp: p.At}:
@@ -357,7 +410,11 @@ func (d *gossipDoor) pumpStreams() {
 			if !ok {
 				return
 			}
-			kept := d.keep(conn)
+			if !d.makeRoom() {
+				conn.Close()
+				return
+			}
+			kept := d.keep(conn, true)
 			if kept == nil {
 				return
 			}
@@ -369,19 +426,6 @@ func (d *gossipDoor) pumpStreams() {
 			}
 		}
 	}
-}
-
-// keep makes sure that a connection ends with the door; nil if that is closed.
-func (d *gossipDoor) keep(conn net.Conn) net.Conn {
-	c := &gossipConn{conn, d}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		conn.Close()
-		return nil
-	}
-	d.conns[c] = struct{}{}
-	return c
 }
 
 // Shutdown ends the pumps and all connections; the port stays open.
@@ -424,7 +468,7 @@ func (d *gossipDoor) DialTimeout(addr string, timeout time.Duration) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	if conn = d.keep(conn); conn == nil {
+	if conn = d.keep(conn, false); conn == nil {
 		return nil, net.ErrClosed
 	}
 	return conn, nil
@@ -436,17 +480,4 @@ func (d *gossipDoor) WriteToAddress(b []byte, a memberlist.Address) (time.Time, 
 
 func (d *gossipDoor) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	return d.DialTimeout(a.Addr, timeout)
-}
-
-// gossipConn leaves the door's books when it is closed.
-type gossipConn struct {
-	net.Conn
-	door *gossipDoor
-}
-
-func (c *gossipConn) Close() error {
-	c.door.mu.Lock()
-	delete(c.door.conns, c)
-	c.door.mu.Unlock()
-	return c.Conn.Close()
 }

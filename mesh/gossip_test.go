@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
+	"github.com/lockmesh/lockmesh/transport"
 )
 
 func TestMeta(t *testing.T) {
@@ -237,7 +238,7 @@ func TestPendingText(t *testing.T) {
 	seen := map[string]bool{}
 	for code := ownership.ReasonNone; code <= ownership.ReasonFull; code++ {
 		text := pendingText(v, "k", 271, ownership.Pending{Owner: 5, Reason: ownership.Reason{Code: code, Left: time.Second, Ahead: 2,
-			Holder: ownership.Holder{Name: "worker-3", Note: "night run"}}})
+			Holder: ownership.Holder{Name: "worker-3", Note: "night run"}}}, 1)
 		if seen[text] || text == "" {
 			t.Errorf("%d: %q", code, text)
 		}
@@ -265,6 +266,19 @@ func TestMailboxBounds(t *testing.T) {
 	n.mail.forgetReceived()
 	if m, _ = n.mail.take(m); !reflect.DeepEqual(m.in, []ownership.Input{ownership.Leave{}}) {
 		t.Error(m.in)
+	}
+	// Hints of one kind do not crowd out those of another.
+	called := 0
+	for range maxHints + 3 {
+		n.mail.hint(transport.Hint{Kind: transport.HintGarbage}, func(transport.Hint) { called++ })
+	}
+	n.mail.hint(transport.Hint{Kind: transport.HintGone, ID: 5}, func(h transport.Hint) { called += 10_000 * int(h.ID) })
+	m, dropped = n.mail.take(m)
+	for _, f := range m.do {
+		f()
+	}
+	if called != maxHints+50_000 || dropped != 3 {
+		t.Error(called, dropped)
 	}
 	n.mail.seal()
 	if n.mail.call(&Lock{}, ownership.Lock{}) || !n.mail.post(ownership.Leave{}) {
@@ -294,10 +308,16 @@ func TestGossip(t *testing.T) {
 	}
 	all[2].gossip.leave(time.Second)
 	all[1].await(t, func(alive map[ownership.NodeID]bool) bool { return !alive[3] })
+	for _, h := range all {
+		if h.book.has("refused gossip") {
+			t.Error("the guard refuses what a node sends")
+		}
+	}
 }
 
 type heardBook struct {
 	gossip *gossip
+	book   *logBook
 	member ownership.Member
 	mu     sync.Mutex
 	alive  map[ownership.NodeID]bool
@@ -329,12 +349,12 @@ func (h *heardBook) rename(t *testing.T, id ownership.NodeID) {
 
 func startTestGossip(t *testing.T, id ownership.NodeID, addr string, seeds []string) *heardBook {
 	t.Helper()
-	h := &heardBook{member: peerLine(id, addr), alive: map[ownership.NodeID]bool{}, change: make(chan struct{}, 1)}
+	h := &heardBook{book: newLogBook(t), member: peerLine(id, addr), alive: map[ownership.NodeID]bool{}, change: make(chan struct{}, 1)}
 	port := listenTest(t, addr)
 	var err error
 	h.gossip, err = startGossip(gossipConfig{
 		cluster: "test", self: h.member, addr: netip.MustParseAddrPort(addr), port: port, seeds: seeds,
-		rand: randomBits, log: newLogBook(t).logger(),
+		rand: randomBits, log: h.book.logger(),
 		round: func(rejoinResult) (bool, []string) { return true, nil },
 		tell: func(news []gossipNews) {
 			h.mu.Lock()

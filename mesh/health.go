@@ -37,8 +37,8 @@ type Health struct {
 
 	Owned  int // partitions that this node owns
 	Active int // those of them that it serves
-	Held   int // keys held in them
-	Queued int // calls that wait in them
+	Held   int // keys of those partitions that somebody holds, on whatever node
+	Queued int // calls that wait for such keys, on whatever node
 }
 
 // String is one line for people.
@@ -47,7 +47,7 @@ func (h Health) String() string {
 	if !h.Serving {
 		state = "not serving"
 	}
-	s := fmt.Sprintf("%s; view %d: %d members, %d of %d voters answer; %d of %d own partitions active, %d keys held, %d calls queued",
+	s := fmt.Sprintf("%s; view %d: %d members, %d of %d voters answer; %d of %d own partitions active, in them %d keys held and %d calls queued",
 		state, h.Epoch, h.Members, h.Answer, h.Voters, h.Active, h.Owned, h.Held, h.Queued)
 	if h.Reason != "" {
 		s += ": " + h.Reason
@@ -129,10 +129,14 @@ func (l *loop) waiting(s ownership.Status) string {
 	case ownership.PhaseBound:
 		text = "found the founders; waiting for all of them to accept the first view"
 	case ownership.PhaseJoining:
-		text = fmt.Sprintf("asked the voters of view %d to be added", s.View.Epoch)
+		text = fmt.Sprintf("asked the voters of view %d to be added: %s", s.View.Epoch, votersOf(s.View))
 	case ownership.PhaseMember, ownership.PhaseLeaving:
 		if !s.LeaseValid && s.View != nil {
-			text = fmt.Sprintf("member of view %d, but %d of its %d voters answer: no majority", s.View.Epoch, len(s.Heard), len(s.View.Voters))
+			text = fmt.Sprintf("member of view %d, but %d of its %d voters answer: no majority of %s. If they are gone for good, stop every node that still knows this view and start them all anew",
+				s.View.Epoch, len(s.Heard), len(s.View.Voters), votersOf(s.View))
+			if len(s.Heard) > len(s.View.Voters)/2 {
+				text = fmt.Sprintf("member of view %d, whose voters answer, but this process was too slow to renew its lease in time (paused or overloaded)", s.View.Epoch)
+			}
 		}
 	case ownership.PhaseSilent:
 		text = "starting over as a new node"
@@ -148,17 +152,26 @@ func (l *loop) waiting(s ownership.Status) string {
 	return text
 }
 
+// votersOf names the voters, for people.
+func votersOf(v *ownership.View) string {
+	var who []string
+	for _, id := range v.Voters {
+		who = append(who, nodeName(v, id))
+	}
+	return strings.Join(who, ", ")
+}
+
 // unserved is the error of a Lock call whose ctx ended first.
 func (n *Node) unserved(ctx context.Context, key string, last ownership.Pending) error {
 	kind := ErrUnavailable
 	if last.Reason.Code == ownership.ReasonQueued {
 		kind = ErrLocked
 	}
-	return ended(ctx, kind, pendingText(n.view.Load(), key, n.cfg.Params.Partitions, last))
+	return ended(ctx, kind, pendingText(n.view.Load(), key, n.cfg.Params.Partitions, last, n.client))
 }
 
 // pendingText says in words why a request is still open.
-func pendingText(v *ownership.View, key string, partitions int, p ownership.Pending) string {
+func pendingText(v *ownership.View, key string, partitions int, p ownership.Pending, self ownership.ClientID) string {
 	where := fmt.Sprintf("partition %d: ", ring.Partition(key, partitions))
 	owner := nodeName(v, p.Owner)
 	switch p.Reason.Code {
@@ -167,7 +180,7 @@ func pendingText(v *ownership.View, key string, partitions int, p ownership.Pend
 	case ownership.ReasonNoAnswer:
 		return where + "its owner " + owner + " does not answer"
 	case ownership.ReasonQueued:
-		text := heldBy(p.Reason.Holder)
+		text := heldBy(p.Reason.Holder, self)
 		if p.Reason.Ahead > 0 {
 			text += fmt.Sprintf(", %d ahead in line", p.Reason.Ahead)
 		}
@@ -190,9 +203,12 @@ func pendingText(v *ownership.View, key string, partitions int, p ownership.Pend
 	return where + "no answer yet"
 }
 
-func heldBy(h ownership.Holder) string {
+func heldBy(h ownership.Holder, self ownership.ClientID) string {
 	text := "held by " + h.Name
-	if h.Name == "" {
+	switch {
+	case h.Request.Client == self:
+		text += ", this node itself (locks are not reentrant)"
+	case h.Name == "":
 		text = "held by another holder"
 	}
 	if h.Note != "" {

@@ -146,7 +146,7 @@ func (l *Lock) State() State {
 		return Jeopardy
 	case l.err == nil:
 		return Held
-	case l.phase == lockReleasing, l.err == errReleased:
+	case l.phase == lockReleasing, l.err == errReleased, l.err == errLeft:
 		return Released
 	}
 	return Lost
@@ -194,7 +194,7 @@ func (l *Lock) Unlock(ctx context.Context) error {
 }
 
 func (l *Lock) unlock(ctx context.Context) error {
-	if l.release() {
+	if l.release(errReleased) {
 		l.node.mail.post(ownership.Unlock{Handle: l.handle})
 	}
 	select {
@@ -206,8 +206,18 @@ func (l *Lock) unlock(ctx context.Context) error {
 	case <-l.closed:
 		return l.outcome()
 	case <-ctx.Done():
-		return ended(ctx, ErrUnavailable, "the owner has not confirmed the release; it goes on in the background")
 	}
+	if context.Cause(ctx) == errReleased {
+		// ctx is that of a Do whose fn unlocks early: this release has ended it.
+		patience := time.NewTimer(unlockFor)
+		defer patience.Stop()
+		select {
+		case <-l.closed:
+			return l.outcome()
+		case <-patience.C:
+		}
+	}
+	return ended(ctx, ErrUnavailable, "the owner has not confirmed the release; it goes on in the background")
 }
 
 func (l *Lock) outcome() error {
@@ -216,11 +226,14 @@ func (l *Lock) outcome() error {
 	return l.closedErr
 }
 
-// errReleased is Err after Unlock and Leave.
-var errReleased = because("lock released", ErrReleased)
+// What Err is after Unlock, and after Leave.
+var (
+	errReleased = because("lock released", ErrReleased)
+	errLeft     = because("lock released: the node left the mesh", ErrReleased, ErrClosed)
+)
 
 // release ends a held lock and reports whether the core must be told.
-func (l *Lock) release() bool {
+func (l *Lock) release(cause error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire()
@@ -228,7 +241,7 @@ func (l *Lock) release() bool {
 		return false
 	}
 	l.phase = lockReleasing
-	l.end(errReleased)
+	l.end(cause)
 	return true
 }
 
@@ -274,7 +287,11 @@ func (l *Lock) expire() (left time.Duration) {
 
 // lost ends a held lock for this cause. The caller holds mu.
 func (l *Lock) lost(cause ownership.LostCause) {
-	l.end(lostBecause(cause))
+	err := lostBecause(cause)
+	if cause == ownership.LostExpired && !l.renews {
+		err = because("lock lost: its TTL has run out (it was taken with NoRenew)", ErrLost)
+	}
+	l.end(err)
 	l.finish(l.err)
 }
 
@@ -381,17 +398,17 @@ func (l *Lock) onClosed() {
 	}
 }
 
-// letGo is what Leave does with a lock: a call that waits ends with ErrClosed,
-// a held lock is released. It reports whether the core must be told.
-func (l *Lock) letGo() bool {
+// turnAway ends a call that waits with ErrClosed, and reports whether the core
+// must be told.
+func (l *Lock) turnAway() bool {
 	l.mu.Lock()
-	waits := l.phase == lockPending
-	if waits {
-		l.phase = lockCancelled
-		l.granted <- ErrClosed
+	defer l.mu.Unlock()
+	if l.phase != lockPending {
+		return false
 	}
-	l.mu.Unlock()
-	return waits || l.release()
+	l.phase = lockCancelled
+	l.granted <- ErrClosed
+	return true
 }
 
 // giveUp ends a call whose ctx is over. It reports false when the lock was

@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -36,12 +38,13 @@ type loop struct {
 	trouble []string                    // what the last contact with the seeds met with
 	said    seldom                      // log lines about peers
 
-	joined  chan struct{} // closed when the node first serves
-	refused chan error    // cap 1: why it never will
-	left    chan struct{} // closed when the node is out of the mesh
-	empty   chan struct{} // closed, if not nil, when locks is empty
-	stop    chan struct{} // closed to end the loop
-	ended   chan struct{} // closed when it has ended
+	joined    chan struct{} // closed when the node first serves
+	refused   chan error    // cap 1: why it never will
+	left      chan struct{} // closed when the node is out of the mesh
+	confirmed bool          // the mesh has said so; read after left is closed
+	empty     chan struct{} // closed, if not nil, when locks is empty
+	stop      chan struct{} // closed to end the loop
+	ended     chan struct{} // closed when it has ended
 }
 
 func newLoop(n *Node, core *ownership.Core, self ownership.Member) *loop {
@@ -152,7 +155,7 @@ func (l *loop) on(e ownership.Event) {
 	case ownership.Granted:
 		l.lock(e.Handle, func(k *Lock) { k.onGranted(e) })
 	case ownership.Busy:
-		l.close(e.Handle, func(k *Lock) { k.onRefused(because(heldBy(e.Holder), ErrLocked)) })
+		l.close(e.Handle, func(k *Lock) { k.onRefused(because(heldBy(e.Holder, l.n.client), ErrLocked)) })
 	case ownership.Invalid:
 		l.close(e.Handle, func(k *Lock) { k.onRefused(invalid(e.Why)) })
 	case ownership.Extended:
@@ -179,18 +182,27 @@ func (l *loop) on(e ownership.Event) {
 		l.reborn()
 	case ownership.Left:
 		l.serving = false
+		l.confirmed = e.Confirmed
 		if !e.Confirmed {
 			l.n.log.Warn("left without a word from anybody: to the others, if there are any, this node has crashed")
 		}
 		close(l.left)
 	case ownership.TurnedAway:
 		l.onTurnedAway(e)
+	case ownership.Disagrees:
+		if l.say("disagrees") {
+			l.n.log.Error("ignored a view that is not of this mesh's chain: its sender is broken, or two machines are one and the same", "node", l.name(e.From), "epoch", uint32(e.Epoch))
+		}
 	case ownership.OtherMesh:
 		if l.say("mesh " + hexID(e.Mesh)) {
 			l.n.log.Warn("ignored a member of another mesh: two were founded; stop one of them", "node", l.name(e.From), "mesh", hexID(e.Mesh))
 		}
 	case ownership.Proposing:
-		l.n.log.Info("proposing a view", "epoch", uint32(e.Epoch), "adds", names(e.Added), "drops", names(e.Dropped))
+		level := slog.LevelInfo
+		if len(e.Added)+len(e.Dropped) == 0 {
+			level = slog.LevelDebug // voters or partitions move
+		}
+		l.n.log.Log(context.Background(), level, "proposing a view", "epoch", uint32(e.Epoch), "adds", names(e.Added), "drops", names(e.Dropped))
 	}
 }
 
@@ -227,7 +239,7 @@ func (l *loop) onServing(valid bool) {
 	case valid:
 		l.n.log.Info("this node serves")
 	case l.member && !l.n.closing.Load():
-		l.n.log.Warn("no membership lease: the voters do not answer; this node grants nothing until they do")
+		l.n.log.Warn("no membership lease: this node grants nothing until it has one", "because", l.waiting(l.core.Status(l.n.now())))
 	}
 	l.checkJoined()
 }
@@ -277,7 +289,12 @@ func (l *loop) onTurnedAway(e ownership.TurnedAway) {
 	case ownership.RefusedParams:
 		err = invalid("the mesh's Params differ: " + who + " has " + e.Detail + "; this node has " + l.n.cfg.Params.String() + ". Configure what the mesh was founded with")
 	case ownership.RefusedFounders:
-		err = invalid("the fleet's configuration differs: " + who + " has " + e.Detail + "; this node has Founders " + itoa(l.n.cfg.Founders) + ". Use one number everywhere")
+		// Which of the two is wrong is open, so this stops nobody.
+		if l.say("turned away " + who) {
+			l.n.log.Warn("a fellow founder is configured otherwise, so the two do not found together: use the same Founders and Params everywhere",
+				"node", who, "theirs", e.Detail, "ours", "Founders "+itoa(l.n.cfg.Founders)+", "+l.n.cfg.Params.String())
+		}
+		return
 	default:
 		if l.say("turned away " + who) {
 			l.n.log.Warn("turned away: two meshes were founded; stop one of them", "by", who, "detail", e.Detail)
@@ -370,13 +387,21 @@ func (l *loop) sweep() {
 	}
 }
 
-// releaseAll is the first part of Leave: calls that wait end, what is held is
-// released. empty is closed when all owners have confirmed.
+// turnAway ends the calls that wait, as Leave does first.
+func (l *loop) turnAway() {
+	for _, h := range l.handles() {
+		if l.locks[h].turnAway() {
+			l.again = append(l.again, ownership.Unlock{Handle: h})
+		}
+	}
+}
+
+// releaseAll is the next part of Leave: what is held is released. empty is closed when all owners have confirmed.
 func (l *loop) releaseAll() (empty <-chan struct{}) {
 	done := make(chan struct{})
 	l.empty = done
 	for _, h := range l.handles() {
-		if l.locks[h].letGo() {
+		if l.locks[h].release(errLeft) {
 			l.again = append(l.again, ownership.Unlock{Handle: h})
 		}
 	}

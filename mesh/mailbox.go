@@ -13,6 +13,10 @@ import (
 // a network would: the protocol sends again what matters.
 const maxReceived = 1 << 16
 
+// maxHints bounds the hints of each kind that wait for the loop: anybody who can
+// reach the port causes hints. More are dropped, which a hint bears.
+const maxHints = 1 << 10
+
 // mailbox is the only way into the loop. Nobody who puts something in waits.
 type mailbox struct {
 	wake chan struct{} // cap 1: there is mail
@@ -20,9 +24,11 @@ type mailbox struct {
 	mu       sync.Mutex // held for moments
 	mail     mail
 	received int  // messages in mail
-	dropped  int  // messages dropped since the last take
+	dropped  int  // messages and hints dropped since the last take
 	sealed   bool // no further calls
 	closed   bool // no further mail
+
+	hinted [transport.HintGarbage + 1]int // hints in mail, by kind
 }
 
 // mail is what the loop takes at once: first do, then calls, then in.
@@ -56,6 +62,22 @@ func (b *mailbox) call(l *Lock, in ownership.Lock) bool {
 // is not called. f may also never be called if the loop ends meanwhile.
 func (b *mailbox) run(f func()) bool {
 	return b.put(func(m *mail) { m.do = append(m.do, f) })
+}
+
+// hint makes the loop call f with a hint of the transport, unless too many of
+// its kind wait already.
+func (b *mailbox) hint(h transport.Hint, f func(transport.Hint)) {
+	b.put(func(m *mail) {
+		if int(h.Kind) >= len(b.hinted) {
+			return // no hint
+		}
+		if b.hinted[h.Kind] >= maxHints {
+			b.dropped++
+			return
+		}
+		b.hinted[h.Kind]++
+		m.do = append(m.do, func() { f(h) })
+	})
 }
 
 // deliver takes a message from the transport. It must be for the NodeID that the
@@ -98,6 +120,7 @@ func (b *mailbox) take(spare mail) (m mail, dropped int) {
 	m, b.mail = b.mail, mail{spare.do[:0], spare.calls[:0], spare.in[:0]}
 	dropped = b.dropped
 	b.received, b.dropped = 0, 0
+	clear(b.hinted[:])
 	b.mu.Unlock()
 	return m, dropped
 }

@@ -46,6 +46,9 @@ func (g *gossip) runRejoin() {
 // drops packets must not keep the rest waiting.
 func (g *gossip) rejoin(also []string) rejoinResult {
 	res := rejoinResult{foreign: map[string]string{}}
+	g.mu.Lock()
+	clear(g.foreign) // of those that came by themselves: strangers may have filled it
+	g.mu.Unlock()
 	addrs := g.lookupSeeds(&res)
 	for _, a := range also {
 		if ap, err := netip.ParseAddrPort(a); err == nil {
@@ -94,14 +97,18 @@ func (g *gossip) rejoin(also []string) rejoinResult {
 func (g *gossip) lookupSeeds(res *rejoinResult) map[netip.AddrPort]string {
 	ctx, cancel := context.WithTimeout(g.ctx, lookupFor)
 	defer cancel()
-	seeds := g.cfg.seeds
+	seeds, from := g.cfg.seeds, "Seeds name"
 	if g.cfg.discover != nil {
 		var err error
+		from = "Discover named"
 		if seeds, err = g.cfg.discover(ctx); err != nil {
 			res.trouble = append(res.trouble, fmt.Sprintf("Discover: %v", err))
 		}
 	}
 	addrs := map[netip.AddrPort]string{}
+	if g.cfg.discover != nil && len(seeds) == 0 && len(res.trouble) == 0 {
+		res.trouble = append(res.trouble, "Discover named no address")
+	}
 	for _, seed := range seeds {
 		if err := checkHostPort(seed, false); err != nil {
 			res.trouble = append(res.trouble, fmt.Sprintf("seed %q: %v; write host:port", seed, err))
@@ -115,6 +122,9 @@ func (g *gossip) lookupSeeds(res *rejoinResult) map[netip.AddrPort]string {
 			addrs[a] = seed
 		}
 	}
+	if _, self := addrs[g.cfg.addr]; self && len(addrs) == 1 && len(res.trouble) == 0 {
+		res.trouble = append(res.trouble, from+" only this node")
+	}
 	return addrs
 }
 
@@ -125,4 +135,48 @@ func rootOf(err error, addr netip.AddrPort) string {
 		text = root
 	}
 	return strings.TrimSpace(text)
+}
+
+// onRejoin takes note of a round of contacting seeds. Nodes of the view that
+// gossip has lost are worth a try as well: after a long partition nobody else
+// would look for them.
+func (n *Node) onRejoin(res rejoinResult) (alone bool, also []string) {
+	alone = true
+	n.ask(func(l *loop) {
+		l.trouble = res.trouble
+		for _, t := range res.trouble {
+			switch {
+			case l.serving:
+				l.n.log.Debug("contacting seeds", "trouble", t)
+			case l.say(t):
+				l.n.log.Info("contacting seeds", "trouble", t)
+			}
+		}
+		if res.met == 0 && len(res.foreign) > 0 && len(res.foreign) == len(res.trouble) && n.view.Load() == nil {
+			l.refuse(invalid(res.trouble...))
+		}
+		alone = !l.serving
+		also = l.lostMembers(3)
+	})
+	return alone, also
+}
+
+// lostMembers are addresses of some members that gossip does not believe alive.
+func (l *loop) lostMembers(most int) []string {
+	view := l.n.view.Load()
+	if view == nil || len(view.Members) == 0 {
+		return nil
+	}
+	var addrs []string
+	first := int(l.n.env.Rand() % uint64(len(view.Members)))
+	for i := range view.Members {
+		m := view.Members[(first+i)%len(view.Members)]
+		if m.ID == l.roster.self || len(addrs) == most {
+			continue
+		}
+		if j, known := l.roster.find(m.ID); !known || l.roster.peers[j].Dead {
+			addrs = append(addrs, m.Addr)
+		}
+	}
+	return addrs
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -120,10 +121,57 @@ func TestBindTaken(t *testing.T) {
 	cfg, _ = onLoopback(t, 1, 1)
 	cfg.Bind = n.Addr()
 	_, err = Join(within(t, patience), cfg)
-	if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "address already in use") || !strings.Contains(err.Error(), "port 0") {
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "port 0") ||
+		strings.Count(err.Error(), "in use") != 1 {
 		t.Error(err)
 	}
 	t.Log(err)
+}
+
+// An address that the host does not have is a mistake, not a matter of time.
+func TestBindElsewhere(t *testing.T) {
+	noLeaks(t)
+	cfg, _ := onLoopback(t, 0, 1)
+	cfg.Bind = "192.0.2.1:7946" // of RFC 5737, for documentation
+	_, err := Join(within(t, patience), cfg)
+	if !errors.Is(err, ErrInvalid) || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), `":7946"`) || !strings.Contains(err.Error(), "Advertise") {
+		t.Error(err)
+	}
+	t.Log(err)
+}
+
+// lineHook is a log that calls do with each line that has a text.
+type lineHook struct {
+	text string
+	do   func()
+}
+
+func (h lineHook) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), h.text) {
+		h.do()
+	}
+	return len(line), nil
+}
+
+// Join says when its seeds cannot lead anywhere.
+func TestSeedsOfItself(t *testing.T) {
+	noLeaks(t)
+	addr := freePorts(t, 1)[0]
+	for want, change := range map[string]func(*Config){
+		"Seeds name only this node":     func(c *Config) { c.Seeds = []string{addr} },
+		"Discover named no address":     func(c *Config) { c.Discover = func(context.Context) ([]string, error) { return nil, nil } },
+		"Discover named only this node": func(c *Config) { c.Discover = func(context.Context) ([]string, error) { return []string{addr}, nil } },
+	} {
+		cfg, _ := onLoopback(t, 0, 1)
+		cfg.Bind, cfg.Founders = addr, 2
+		change(&cfg)
+		ctx, cancel := context.WithCancel(within(t, patience))
+		cfg.Logger = slog.New(slog.NewTextHandler(lineHook{want, cancel}, nil))
+		_, err := Join(ctx, cfg)
+		if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), want) {
+			t.Error(err)
+		}
+	}
 }
 
 func TestOtherCluster(t *testing.T) {

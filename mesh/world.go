@@ -2,6 +2,8 @@ package mesh
 
 import (
 	"context"
+	"errors"
+	"syscall"
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
@@ -21,7 +23,7 @@ type realWorld struct{}
 func (realWorld) listen(ctx context.Context, n *Node) error {
 	tcp, err := transport.Listen(transport.Options{Bind: n.cfg.Bind, Logger: n.log})
 	if err != nil {
-		return because("Bind "+quote(n.cfg.Bind)+": "+err.Error(), ErrInvalid, err)
+		return bindError(n.cfg.Bind, err)
 	}
 	addr, why, err := advertised(ctx, n.cfg.Advertise, listenAddr(tcp), n.env.Lookup, hostAddrs)
 	if err != nil {
@@ -49,53 +51,22 @@ func (realWorld) detect(n *Node, self ownership.Member) (detector, error) {
 		lookup:   n.env.Lookup,
 		rand:     n.env.Rand,
 		log:      n.log,
-		tell:     func(news []gossipNews) { n.mail.run(func() { n.loop.onGossip(news) }) },
+		tell:     func(news []gossipNews) { n.ask(func(l *loop) { l.onGossip(news) }) }, // waits, so that news piles up where it is merged
 		round:    n.onRejoin,
 	})
 }
 
-// onRejoin takes note of a round of contacting seeds. Nodes of the view that
-// gossip has lost are worth a try as well: after a long partition nobody else
-// would look for them.
-func (n *Node) onRejoin(res rejoinResult) (alone bool, also []string) {
-	alone = true
-	n.ask(func(l *loop) {
-		l.trouble = res.trouble
-		for _, t := range res.trouble {
-			switch {
-			case l.serving:
-				l.n.log.Debug("contacting seeds", "trouble", t)
-			case l.say(t):
-				l.n.log.Info("contacting seeds", "trouble", t)
-			}
-		}
-		if res.met == 0 && len(res.foreign) > 0 && len(res.foreign) == len(res.trouble) && n.view.Load() == nil {
-			l.refuse(invalid(res.trouble...))
-		}
-		alone = !l.serving
-		also = l.lostMembers(3)
-	})
-	return alone, also
-}
-
-// lostMembers are addresses of some members that gossip does not believe alive.
-func (l *loop) lostMembers(most int) []string {
-	view := l.n.view.Load()
-	if view == nil || len(view.Members) == 0 {
-		return nil
+// bindError says why a port was not bound. One that is taken is often free soon:
+// in a rolling restart the old process is about to end.
+func bindError(bind string, err error) error {
+	text := "Bind " + quote(bind) + ": "
+	switch {
+	case errors.Is(err, transport.ErrInUse):
+		return because(text+err.Error()+"; try again when that has ended, or choose another port, or port 0", ErrUnavailable, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return because(text+"this host has no such address; bind to one that it has, or to all of them, as in \":7946\", and write what others dial into Advertise", ErrInvalid, err)
 	}
-	var addrs []string
-	first := int(l.n.env.Rand() % uint64(len(view.Members)))
-	for i := range view.Members {
-		m := view.Members[(first+i)%len(view.Members)]
-		if m.ID == l.roster.self || len(addrs) == most {
-			continue
-		}
-		if j, known := l.roster.find(m.ID); !known || l.roster.peers[j].Dead {
-			addrs = append(addrs, m.Addr)
-		}
-	}
-	return addrs
+	return because(text+err.Error(), ErrInvalid, err)
 }
 
 // otherWorld is a Network of Env.

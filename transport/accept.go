@@ -2,7 +2,6 @@ package transport
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -28,15 +27,28 @@ func (t *TCP) acceptAll() {
 	}
 }
 
+// accept takes a connection in. If too many say nothing the oldest has to go: a
+// node greets at once, so it is most likely not one of ours.
 func (t *TCP) accept(nc net.Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || len(t.greeting) >= maxGreetings {
+	if t.closed {
 		nc.Close()
-		t.log.fault(slog.LevelWarn, "too many connections that say nothing: one was closed", "", "limit", maxGreetings)
 		return
 	}
-	t.greeting[nc] = struct{}{}
+	if len(t.greeting) >= maxGreetings {
+		var oldest net.Conn
+		for c, number := range t.greeting {
+			if oldest == nil || number < t.greeting[oldest] {
+				oldest = c
+			}
+		}
+		delete(t.greeting, oldest)
+		oldest.Close()
+		t.log.fault(slog.LevelWarn, "too many connections that say nothing: the oldest is closed", "", "limit", maxGreetings)
+	}
+	t.accepts++
+	t.greeting[nc] = t.accepts
 	t.spawn(func() { t.greet(nc) })
 }
 
@@ -118,14 +130,14 @@ func (t *TCP) judge(nc net.Conn, hello greeting) (greeting, *link, Hint) {
 		return answer, nil, Hint{} // no answer
 	case hello.cluster != t.self.Cluster:
 		h.Kind, h.Reason = HintRefused, otherCluster(t.self.Cluster, hello.cluster)
-		t.log.fault(slog.LevelWarn, "refused a node", host(nc), "reason", h.Reason)
+		t.log.fault(slog.LevelWarn, "refused a node", host(nc), "id", hexID(hello.from), "node", hello.name, "reason", h.Reason)
 		return refuse(verdictCluster, otherCluster(hello.cluster, t.self.Cluster))
 	case hello.oldest > version || hello.version < oldestVersion:
 		h.Kind, h.Reason = HintRefused, otherVersion(hello)
-		t.log.fault(slog.LevelWarn, "refused a node", host(nc), "reason", h.Reason)
+		t.log.fault(slog.LevelWarn, "refused a node", host(nc), "id", hexID(hello.from), "node", hello.name, "reason", h.Reason)
 		return refuse(verdictVersion, "")
 	case hello.to != t.self.ID || hello.from == t.self.ID:
-		return refuse(verdictOther, fmt.Sprintf("this is node %d", t.self.ID))
+		return refuse(verdictOther, "this is node "+hexID(t.self.ID))
 	case p == nil && len(t.peers) >= maxWelcome:
 		return refuse(verdictFull, "too many peers")
 	case p != nil && p.prefersOwn(t.self, hello):

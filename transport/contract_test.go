@@ -120,7 +120,7 @@ func contractOther(t *testing.T, open func(string) (Transport, string)) {
 	a, b := startAt(t, open, "", node(1)), startAt(t, open, "", node(2))
 	a.Learn(7, b.addr) // who was there before
 	a.say(7, 1)
-	if h := a.awaitHint(HintGone, 7); h.Addr != b.addr || !strings.Contains(h.Reason, "node 2") {
+	if h := a.awaitHint(HintGone, 7); h.Addr != b.addr || !strings.Contains(h.Reason, "0000000000000002") {
 		t.Errorf("hint %+v", h)
 	}
 	a.Learn(2, b.addr)

@@ -34,8 +34,10 @@
 //
 // # Bytes from outside are hostile
 //
-//   - Lengths are checked before anything is allocated: of a frame, of a string,
-//     of a list (by its own limit and by the bytes that are left for it).
+//   - No memory is taken because a length says so. A frame longer than the read
+//     buffer gets its memory as its bytes arrive; a greeting, a string or a list
+//     after its length was checked, by its own limit and, within a frame, by the
+//     bytes that are left for it.
 //   - A message may make the reader allocate a fixed multiple of its own size.
 //   - What is not known is skipped without recursion and without allocation.
 //   - Nothing is decoded by reflection or into an interface.
@@ -44,6 +46,12 @@
 // Who breaks one of these rules is disconnected and logged, never more. Without
 // TLS a peer is believed when it states its NodeID: the port belongs in a
 // network whose hosts are trusted.
+//
+// The rules hold for lock traffic. Gossip's streams, and its packets of up to
+// maxPacket bytes, are handed on as they come: who takes them checks them, in
+// front of memberlist that is package mesh. Of connections that have not said
+// which of the two they are there are at most maxGreetings: the oldest is closed
+// when one more comes.
 //
 // # Connections
 //

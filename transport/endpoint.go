@@ -150,7 +150,7 @@ func (e *Endpoint) reach(id ownership.NodeID) *Endpoint {
 		e.told(Hint{Kind: HintGone, ID: id, Addr: addr, Reason: "the address refuses connections"})
 		return nil
 	case to.self.ID != id:
-		e.told(Hint{Kind: HintGone, ID: id, Addr: addr, Reason: fmt.Sprintf("node %d %q answers at the address", to.self.ID, to.self.Name)})
+		e.told(Hint{Kind: HintGone, ID: id, Addr: addr, Reason: otherNode(to.self.ID, to.self.Name)})
 		return nil
 	case to.self.Cluster != e.self.Cluster:
 		if !e.no[id] {

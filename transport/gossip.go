@@ -95,6 +95,10 @@ func (t *TCP) DialStream(addr string, timeout time.Duration) (net.Conn, error) {
 	return t.dial(ctx, addr)
 }
 
+// maxPacket bounds the packets that are kept for gossip, which stays below what
+// an Ethernet frame carries.
+const maxPacket = 4 << 10
+
 // readPackets reads until Close.
 func (t *TCP) readPackets() {
 	buf := make([]byte, 64<<10)
@@ -108,7 +112,7 @@ func (t *TCP) readPackets() {
 			t.pause(backoffLeast, nil)
 			continue
 		}
-		if n == 0 {
+		if n == 0 || n > maxPacket {
 			continue
 		}
 		select {
@@ -154,9 +158,15 @@ func inUse(err error) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, wsaeAddrInUse)
 }
 
+// ErrInUse is wrapped by the error of Listen when somebody else has the port.
+var ErrInUse = errors.New("address already in use")
+
 func bindError(addr, network string, err error) error {
 	if inUse(err) {
-		return fmt.Errorf("listen %s (%s): address already in use: another process or node has this port; choose another Bind, or port 0: %w", addr, network, err)
+		return fmt.Errorf("listen %s %s: %w by another process or node", network, addr, ErrInUse)
 	}
-	return fmt.Errorf("listen %s (%s): %w", addr, network, err)
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = op.Err // without the address, which it would say again
+	}
+	return fmt.Errorf("listen %s %s: %w", network, addr, err)
 }

@@ -71,7 +71,7 @@ func (l *link) run() {
 		l.close()
 		return
 	}
-	l.t.log.Debug("connected", "node", l.peer.id, "addr", l.nc.RemoteAddr(), "dialled", l.dialled > 0)
+	l.t.log.Debug("connected", "id", hexID(l.peer.id), "addr", l.nc.RemoteAddr(), "dialled", l.dialled > 0)
 	l.t.spawn(func() { l.broke(l.readAll()) })
 	l.t.spawn(func() { l.broke(l.writeAll()) })
 }
@@ -104,10 +104,10 @@ func (l *link) broke(err error) {
 	t.mu.Unlock()
 
 	if garbage {
-		t.log.fault(slog.LevelWarn, "disconnected a node that sent garbage", host(l.nc), "node", p.id, "error", err)
+		t.log.fault(slog.LevelWarn, "disconnected a node that sent garbage", host(l.nc), "id", hexID(p.id), "error", err)
 		t.tell(Hint{Kind: HintGarbage, ID: p.id, Addr: l.nc.RemoteAddr().String(), Reason: err.Error()})
 	} else {
-		t.log.Debug("disconnected", "node", p.id, "error", err)
+		t.log.Debug("disconnected", "id", hexID(p.id), "error", err)
 	}
 }
 
@@ -156,7 +156,7 @@ func (l *link) take(dst []ownership.Envelope) []ownership.Envelope {
 func (l *link) drop(e ownership.Envelope, err error) {
 	l.t.stats.dropped.Add(1)
 	l.t.log.fault(slog.LevelError, "a message cannot be sent", host(l.nc),
-		"node", e.To, "kind", e.Message.Kind(), "error", err)
+		"id", hexID(e.To), "kind", e.Message.Kind(), "error", err)
 }
 
 // write writes b in pieces, each of which must make it within silenceTimeout: a
@@ -193,7 +193,7 @@ func (l *link) readAll() error {
 			l.t.stats.unknown.Add(1)
 			if !told {
 				told = true
-				l.t.log.fault(slog.LevelInfo, "a node sends messages of a kind that this version does not know", host(l.nc), "node", l.peer.id, "kind", k)
+				l.t.log.fault(slog.LevelInfo, "a node sends messages of a kind that this version does not know", host(l.nc), "id", hexID(l.peer.id), "kind", k)
 			}
 		})
 		if err != nil {

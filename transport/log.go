@@ -2,9 +2,12 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
 )
 
 // faultLog writes a fault that repeats no more than once per logEvery, so that a
@@ -70,3 +73,7 @@ func (l *faultLog) pass(f fault, now time.Time) (held int, ok bool) {
 	held, c.held, c.last = c.held, 0, now
 	return held, true
 }
+
+// hexID is how a NodeID is written everywhere in the log, under the key "id". A
+// name goes under "node".
+func hexID(id ownership.NodeID) string { return fmt.Sprintf("%016x", uint64(id)) }

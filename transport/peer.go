@@ -131,18 +131,25 @@ type attempt struct {
 	hello greeting
 }
 
+// errAborted is the end of an attempt that this node itself ended. It says
+// nothing of the peer.
+var errAborted = errors.New("aborted")
+
 // greet dials and exchanges greetings. nc is nil if err is not.
 func (a *attempt) greet(ctx context.Context) (net.Conn, greeting, error) {
 	dialling, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	nc, err := a.t.dial(dialling, a.addr)
+	if ctx.Err() != nil && err != nil {
+		err = errAborted
+	}
 	if err != nil {
 		return nil, greeting{}, err
 	}
 	undo := context.AfterFunc(ctx, func() { nc.Close() })
 	answer, err := exchange(nc, a.hello)
-	if !undo() && err == nil {
-		err = ctx.Err()
+	if !undo() {
+		err = errAborted
 	}
 	if err != nil {
 		nc.Close()
@@ -187,7 +194,7 @@ func (a *attempt) end(nc net.Conn, answer greeting, err error) (*link, Hint) {
 	if nc != nil {
 		nc.Close()
 	}
-	if t.closed || p.gone || p.link != nil || p.addr != a.addr {
+	if t.closed || p.gone || p.link != nil || p.addr != a.addr || err == errAborted {
 		return nil, Hint{} // overtaken: its end says nothing
 	}
 	if err == nil && answer.verdict == verdictDuel {
@@ -198,7 +205,7 @@ func (a *attempt) end(nc net.Conn, answer greeting, err error) (*link, Hint) {
 	p.yield = true
 	p.dialAfter = time.Now().Add(t.backoff(p.failures))
 	h := a.failed(answer, err)
-	t.log.fault(slog.LevelInfo, "cannot connect", a.addr, "node", p.id, "reason", h.Reason)
+	t.log.fault(slog.LevelInfo, "cannot connect", a.addr, "id", hexID(p.id), "reason", h.Reason)
 	if h.Kind == 0 {
 		return nil, Hint{}
 	}
@@ -224,7 +231,7 @@ func (a *attempt) failed(answer greeting, err error) Hint {
 	case err != nil:
 		h.Reason = err.Error()
 	case answer.verdict == verdictOther || answer.from != a.peer.id:
-		h.Kind, h.Reason = HintGone, fmt.Sprintf("node %d %q answers at the address", answer.from, answer.name)
+		h.Kind, h.Reason = HintGone, otherNode(answer.from, answer.name)
 	case answer.verdict == verdictCluster || answer.cluster != a.self.Cluster:
 		h.Kind, h.Reason = HintRefused, otherCluster(a.self.Cluster, answer.cluster)
 	case answer.verdict == verdictVersion || answer.oldest > version:
@@ -233,6 +240,10 @@ func (a *attempt) failed(answer greeting, err error) Hint {
 		h.Kind, h.Reason = HintRefused, fmt.Sprintf("it answered: %q", answer.reason)
 	}
 	return h
+}
+
+func otherNode(id ownership.NodeID, name string) string {
+	return fmt.Sprintf("node %q (id %s) answers at the address", name, hexID(id))
 }
 
 func otherCluster(ours, theirs string) string {

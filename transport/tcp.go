@@ -82,8 +82,9 @@ type TCP struct {
 	hint     func(Hint)
 	closed   bool
 	peers    map[ownership.NodeID]*peer
-	dials    uint64                // attempts so far
-	greeting map[net.Conn]struct{} // accepted, not yet known for what they are
+	dials    uint64              // attempts so far
+	accepts  uint64              // connections so far
+	greeting map[net.Conn]uint64 // accepted, not yet known for what they are: by accepts
 }
 
 var (
@@ -109,7 +110,7 @@ func newTCP(opts Options, l net.Listener, p net.PacketConn) *TCP {
 		listener: l,
 		gossip:   newGossip(p),
 		peers:    make(map[ownership.NodeID]*peer),
-		greeting: make(map[net.Conn]struct{}),
+		greeting: make(map[net.Conn]uint64),
 	}
 	if t.dial == nil {
 		t.dial = func(ctx context.Context, addr string) (net.Conn, error) {

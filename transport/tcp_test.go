@@ -2,11 +2,13 @@ package transport
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +27,12 @@ func TestListenErrors(t *testing.T) {
 			tr.Close()
 			t.Errorf("Listen(%q) succeeded", bind)
 		}
+	}
+	if !errors.Is(err, ErrInUse) || strings.Count(err.Error(), taken.Addr().String()) != 1 || strings.Count(err.Error(), "in use") != 1 {
+		t.Errorf("a port that is taken: %v", err)
+	}
+	if _, err := Listen(Options{Bind: "192.0.2.1:0"}); !errors.Is(err, syscall.EADDRNOTAVAIL) || strings.Count(err.Error(), "192.0.2.1") != 1 {
+		t.Errorf("an address of another host: %v", err)
 	}
 	// The port taken for UDP alone is as bad.
 	p, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -60,6 +68,13 @@ func TestGossip(t *testing.T) {
 	}
 	if _, err := a.WritePacket(nil, "no address"); err == nil {
 		t.Error("a packet to nowhere was sent")
+	}
+
+	// A large packet is not kept.
+	a.WritePacket(make([]byte, maxPacket+1), b.Addr().String())
+	a.WritePacket([]byte("after"), b.Addr().String())
+	if p := <-b.Packets(); string(p.Data) != "after" {
+		t.Errorf("got %d bytes", len(p.Data))
 	}
 
 	// memberlist's types, its label, its encryption, and what a browser says.
@@ -241,11 +256,15 @@ func TestOtherVersion(t *testing.T) {
 	})
 }
 
-// Connections that say nothing are closed, and never more than a few are open.
+// Connections that say nothing are closed, and never more than a few are open:
+// the oldest go first, so that a peer is heard however many there are.
 func TestSilentConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipes()
-		a, b := start(t, p.node("a"), "a", node(1)), start(t, p.node("b"), "b", node(2))
+		var log syncBuffer
+		quiet := p.node("a")
+		quiet.log = newFaultLog(slog.New(slog.NewTextHandler(&log, nil)))
+		a, b := start(t, quiet, "a", node(1)), start(t, p.node("b"), "b", node(2))
 		var open []net.Conn
 		for range maxGreetings + 10 {
 			nc, err := p.dial(t.Context(), "a")
@@ -262,7 +281,16 @@ func TestSilentConnections(t *testing.T) {
 			t.Errorf("%d connections wait", n)
 		}
 		tcp.mu.Unlock()
-		open[0].Write([]byte(magic)) // and no more
+		for i, nc := range open {
+			nc.SetReadDeadline(time.Now().Add(time.Millisecond))
+			if _, err := nc.Read(make([]byte, 1)); (err == io.EOF) != (i < 10) {
+				t.Errorf("connection %d: %v", i, err)
+			}
+		}
+		if _, answer := greetAs(t, p, "a", hello(9, 1)); answer.verdict != verdictWelcome {
+			t.Errorf("answer %+v", answer)
+		}
+		open[20].Write([]byte(magic)) // and no more
 		<-time.After(greetingTimeout + time.Millisecond)
 		synctest.Wait()
 		tcp.mu.Lock()
@@ -272,6 +300,50 @@ func TestSilentConnections(t *testing.T) {
 		tcp.mu.Unlock()
 		b.Learn(1, "a")
 		awaitSaid(b, a, 1, 1)
+		if n := strings.Count(log.String(), "say nothing"); n != 1 {
+			t.Errorf("%d lines:\n%s", n, log.String())
+		}
+		tcp.Close()
+		near, far := net.Pipe()
+		defer near.Close()
+		tcp.accept(far)
+		if _, err := far.Write([]byte{0}); err != io.ErrClosedPipe {
+			t.Errorf("accepted after Close: %v", err)
+		}
+	})
+}
+
+// An attempt that this node itself ends says nothing about the peer: no line, no
+// pause, no failure.
+func TestAbortedDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipes()
+		var log syncBuffer
+		a := p.node("a")
+		a.log = newFaultLog(slog.New(slog.NewTextHandler(&log, nil)))
+		na := start(t, a, "a", node(1))
+		deaf := p.listen("b")
+		na.Learn(2, "b")
+		na.say(2, 1)
+		first := <-deaf.accepted // and no greeting
+		defer first.Close()
+		synctest.Wait()
+		begin := time.Now()
+		a.mu.Lock()
+		a.peers[2].abort()
+		a.mu.Unlock()
+		second := <-deaf.accepted
+		defer second.Close()
+		a.mu.Lock()
+		failures := a.peers[2].failures
+		a.mu.Unlock()
+		if failures != 0 || time.Since(begin) > 0 || log.String() != "" {
+			t.Errorf("%d failures, %v\n%s", failures, time.Since(begin), log.String())
+		}
+		<-time.After(greetingTimeout + time.Millisecond) // it counts when the peer is at fault
+		if text := log.String(); !strings.Contains(text, "cannot connect") || !strings.Contains(text, "id=0000000000000002") {
+			t.Errorf("the log does not say it, or of whom:\n%s", text)
+		}
 	})
 }
 
