@@ -97,9 +97,9 @@ func checkMessage(b []byte) error {
 	if b = b[1:]; len(b) == 0 || !isMap(b[0]) {
 		return fmt.Errorf("%w: a message without fields", errForeign)
 	}
-	for values := 1; values > 0; values-- {
+	for values := uint64(1); values > 0; values-- { // each takes a byte at least
 		own, inner, ok := measureValue(b)
-		if !ok || own > len(b) || inner > len(b) {
+		if !ok || own > uint64(len(b)) {
 			return fmt.Errorf("%w: a message with false lengths", errForeign)
 		}
 		b = b[own:]
@@ -115,17 +115,17 @@ func isMap(c byte) bool { return c&0xf0 == 0x80 || c == 0xde || c == 0xdf }
 
 // measureValue reads the head of a msgpack value: how many bytes it takes, head
 // and content, and how many values follow that are in it.
-func measureValue(b []byte) (own, inner int, ok bool) {
+func measureValue(b []byte) (own, inner uint64, ok bool) {
 	if len(b) == 0 {
 		return 0, 0, false
 	}
-	length := func(size int) int { // after the first byte
-		if len(b) < 1+size {
+	length := func(size uint64) uint64 { // after the first byte
+		if uint64(len(b)) < 1+size {
 			return 1 << 32
 		}
-		n := 0
+		n := uint64(0)
 		for _, x := range b[1 : 1+size] {
-			n = n<<8 | int(x)
+			n = n<<8 | uint64(x)
 		}
 		return n
 	}
@@ -133,28 +133,28 @@ func measureValue(b []byte) (own, inner int, ok bool) {
 	case c <= 0x7f || c >= 0xe0: // small numbers
 		return 1, 0, true
 	case c <= 0x8f: // small maps
-		return 1, 2 * int(c&0xf), true
+		return 1, 2 * uint64(c&0xf), true
 	case c <= 0x9f: // small arrays
-		return 1, int(c & 0xf), true
+		return 1, uint64(c & 0xf), true
 	case c <= 0xbf: // short strings
-		return 1 + int(c&0x1f), 0, true
+		return 1 + uint64(c&0x1f), 0, true
 	case c == 0xc0, c == 0xc2, c == 0xc3: // nil, false, true
 		return 1, 0, true
 	case c >= 0xc4 && c <= 0xc6: // bytes
-		size := 1 << (c - 0xc4)
+		size := uint64(1) << (c - 0xc4)
 		return 1 + size + length(size), 0, true
 	case c >= 0xcc && c <= 0xcf: // unsigned
 		return 1 + 1<<(c-0xcc), 0, true
 	case c >= 0xd0 && c <= 0xd3: // signed
 		return 1 + 1<<(c-0xd0), 0, true
 	case c >= 0xd9 && c <= 0xdb: // strings
-		size := 1 << (c - 0xd9)
+		size := uint64(1) << (c - 0xd9)
 		return 1 + size + length(size), 0, true
 	case c == 0xdc, c == 0xdd: // arrays
-		size := 2 << (c - 0xdc)
+		size := uint64(2) << (c - 0xdc)
 		return 1 + size, length(size), true
 	case c == 0xde, c == 0xdf: // maps
-		size := 2 << (c - 0xde)
+		size := uint64(2) << (c - 0xde)
 		return 1 + size, 2 * length(size), true
 	}
 	return 0, 0, false // floats and extensions: none of gossip's fields is one

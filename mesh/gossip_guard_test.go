@@ -201,6 +201,7 @@ func (p *fakePort) WritePacket([]byte, string) (time.Time, error)      { return 
 func (p *fakePort) Packets() <-chan transport.Packet                   { return p.packets }
 func (p *fakePort) Streams() <-chan net.Conn                           { return p.streams }
 func (p *fakePort) DialStream(string, time.Duration) (net.Conn, error) { return p.dialled, nil }
+
 func startDoor(t *testing.T) (*fakePort, *gossipDoor, *logBook) {
 	port := &fakePort{packets: make(chan transport.Packet), streams: make(chan net.Conn)}
 	book := newLogBook(t)
@@ -212,10 +213,18 @@ func startDoor(t *testing.T) (*fakePort, *gossipDoor, *logBook) {
 // The door drops foreign packets and says so, once.
 func TestDoorPackets(t *testing.T) {
 	port, d, book := startDoor(t)
-	for range 100 {
-		port.packets <- transport.Packet{Data: []byte("\x09" + fields), From: &net.UDPAddr{}}
-	}
-	port.packets <- transport.Packet{Data: []byte(ping), From: &net.UDPAddr{}}
+	go func() {
+		for i := range 101 {
+			b := "\x09" + fields
+			if i == 100 {
+				b = ping
+			}
+			select {
+			case port.packets <- transport.Packet{Data: []byte(b), From: &net.UDPAddr{}}:
+			case <-t.Context().Done():
+			}
+		}
+	}()
 	if p := <-d.PacketCh(); string(p.Buf) != ping {
 		t.Errorf("%q passes", p.Buf)
 	}

@@ -107,7 +107,7 @@ func TestExpireWithoutTheLoop(t *testing.T) {
 		if l.State() != Held || ctx.Err() != nil {
 			t.Error(l.State())
 		}
-		time.Sleep(time.Second) // of the bubble
+		pass(time.Second)
 		if l.State() != Lost || !errors.Is(l.Err(), ErrLost) || !isDone(l.Done()) || !errors.Is(context.Cause(ctx), ErrLost) {
 			t.Error(l.State(), l.Err())
 		}

@@ -183,7 +183,7 @@ func TestContention(t *testing.T) {
 						if before := last.Swap(l.Token()); before >= l.Token() {
 							t.Errorf("token %d after %d", l.Token(), before)
 						}
-						time.Sleep(3 * time.Millisecond) // of the bubble
+						<-time.After(3 * time.Millisecond)
 						inside.Add(-1)
 						total.Add(1)
 						if err := l.Unlock(within(t, time.Minute)); err != nil {
@@ -559,7 +559,7 @@ func TestLoss(t *testing.T) {
 						if inside[k].Add(1) != 1 {
 							t.Error("two holders")
 						}
-						time.Sleep(2 * time.Millisecond) // of the bubble
+						<-time.After(2 * time.Millisecond)
 						inside[k].Add(-1)
 						return nil
 					}); err != nil {

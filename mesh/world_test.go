@@ -119,7 +119,7 @@ func (w *world) fleet(n int, change ...func(*Config)) []*Node {
 
 // pass lets virtual time pass, and then all that is due happen.
 func pass(d time.Duration) {
-	time.Sleep(d) // of the bubble
+	<-time.After(d) // of the bubble
 	synctest.Wait()
 }
 
