@@ -54,7 +54,8 @@ type detector interface {
 // is stopped, and the error (ErrUnavailable, and ctx.Err()) says what the node
 // was waiting for; so do log lines meanwhile. The error is ErrInvalid, with what
 // to write instead, if the configuration is refused: by itself, by this host, or
-// by the mesh.
+// by the mesh. A port that is taken is ErrUnavailable: in a rolling restart it
+// soon becomes free.
 //
 // The node runs until Leave or Close.
 func Join(ctx context.Context, cfg Config) (*Node, error) {
@@ -103,7 +104,7 @@ func (n *Node) start(ctx context.Context) error {
 	n.loop = newLoop(n, core, self)
 
 	id := transport.Identity{ID: self.ID, Cluster: n.cfg.Cluster, Name: n.cfg.Name}
-	hint := func(h transport.Hint) { n.mail.run(func() { n.loop.onHint(h) }) }
+	hint := func(h transport.Hint) { n.mail.hint(h, n.loop.onHint) }
 	deliver := func(r transport.Received) { n.mail.deliver(r, &n.id) }
 	if err := n.net.Start(id, deliver, hint); err != nil {
 		n.net.Close()
