@@ -128,7 +128,7 @@ func TestK1Client(t *testing.T) {
 	m = one[Acquire](t, sent, b)
 	sent, _ = do(n, begin, Unlock{2})
 	one[Release](t, sent, b)
-	sent, told = do(n, begin, Receive{From: b, Mesh: 7, Message: grantOf(m, makeToken(term+1, 2))})
+	_, told = do(n, begin, Receive{From: b, Mesh: 7, Message: grantOf(m, makeToken(term+1, 2))})
 	check(t, len(toldOf[Granted](told)) == 0, "adopted a grant that it had closed")
 	tell(n, begin, b, Answer{Request: m.Request, Term: term + 1, Release: true, Outcome: OutcomeReleased})
 	sent = tell(n, begin, b, grantOf(m, makeToken(term+1, 2))) // nobody remembers it here
