@@ -34,7 +34,7 @@ func typical() []ownership.Message {
 
 func BenchmarkEncode(b *testing.B) {
 	for _, m := range typical() {
-		b.Run(fmt.Sprintf("%T", m)[len("*ownership."):], func(b *testing.B) {
+		b.Run(fmt.Sprintf("%T", m)[len("ownership."):], func(b *testing.B) {
 			c := newCoder()
 			buf := make([]byte, 0, 4096)
 			mesh := ownership.MeshID(1 << 63)
@@ -50,7 +50,7 @@ func BenchmarkEncode(b *testing.B) {
 
 func BenchmarkDecode(b *testing.B) {
 	for _, m := range typical() {
-		b.Run(fmt.Sprintf("%T", m)[len("*ownership."):], func(b *testing.B) {
+		b.Run(fmt.Sprintf("%T", m)[len("ownership."):], func(b *testing.B) {
 			c := newCoder()
 			encoded := encode(b, m)
 			b.ReportAllocs()
