@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
 )
 
 // unlockFor bounds how long Do waits for the release once its ctx is over.
@@ -13,7 +15,7 @@ const unlockFor = 2 * time.Second
 // Do locks key, calls fn, and unlocks. fn's ctx ends when ctx ends, when the lock
 // is lost, or when the node leaves; its cause then is ctx's, the lock's Err, or
 // ErrClosed. fn must return soon after: only then does Do, and only then does
-// Leave give the lock away.
+// Leave give the lock away. fn must not call Leave itself and wait for it.
 //
 // Do returns the error of the locking, and then fn was not called; else fn's
 // error, joined with what ended the lock if that was not fn itself: ErrLost, or
@@ -30,11 +32,17 @@ func (n *Node) Do(ctx context.Context, key string, fn func(ctx context.Context, 
 	if err != nil {
 		return err
 	}
-	inner, cancel := context.WithCancelCause(ctx)
+	inner, cancel := context.WithCancelCause(context.WithValue(ctx, jobOf{n}, true))
 	job, ok := n.jobs.begin(cancel)
 	if !ok { // Leave came between: fn must not begin
+		cancel(ErrClosed)
 		l.unlockFor(ctx, false)
 		return &Error{"Do", key, ErrClosed}
+	}
+	if gone := l.Err(); gone != nil { // it was lost, or the node closed, before fn could begin
+		cancel(gone)
+		n.jobs.end(job)
+		return &Error{"Do", key, gone}
 	}
 	stop := context.AfterFunc(l.Context(), func() { cancel(l.Err()) })
 	returned := false
@@ -42,8 +50,11 @@ func (n *Node) Do(ctx context.Context, key string, fn func(ctx context.Context, 
 		stop()
 		cancel(nil)
 		ended := l.Err()
+		if l.release(errReleased) {
+			n.mail.post(ownership.Unlock{Handle: l.handle})
+		}
+		n.jobs.end(job) // Leave need not wait for the owner's word too
 		lost := l.unlockFor(ctx, returned)
-		n.jobs.end(job)
 		if errors.Is(ended, ErrClosed) && lost == nil {
 			lost = ended
 		}
@@ -63,11 +74,19 @@ func (l *Lock) unlockFor(ctx context.Context, patient bool) error {
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), unlockFor)
 		defer cancel()
 	}
-	if err := l.unlock(ctx); isLost(err) {
-		return err
+	l.unlock(ctx)
+	select {
+	case <-l.closed:
+		if err := l.outcome(); isLost(err) {
+			return err
+		}
+	default: // not confirmed; ctx may have ended for another lock's loss
 	}
 	return nil
 }
+
+// jobOf marks the ctx of what runs under a node's Do.
+type jobOf struct{ node *Node }
 
 // jobs are the running Do calls. The zero value has none.
 type jobs struct {

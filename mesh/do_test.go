@@ -110,3 +110,65 @@ func TestCloseDuringLeave(t *testing.T) {
 		}
 	})
 }
+
+// A node that is cut off leaves in bounded time though a job ran under Do.
+func TestLeaveCutOffDuringDo(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		n := w.fleet(3)[0]
+		began, done := make(chan struct{}), make(chan error)
+		go func() {
+			done <- n.Do(context.Background(), "job", func(ctx context.Context, _ *Lock) error {
+				close(began)
+				<-ctx.Done()
+				return nil
+			})
+		}()
+		<-began
+		w.net.Isolate("host-0:1")
+		start := time.Now()
+		if err := n.Leave(context.Background()); !errors.Is(err, ErrUnavailable) {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("Leave took %v", took)
+		}
+		<-done
+	})
+}
+
+// Called by the function that it would wait for, Leave refuses.
+func TestLeaveInsideDo(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		n := w.fleet(3)[0]
+		err := n.Do(context.Background(), "job", func(ctx context.Context, l *Lock) error {
+			if err := n.Leave(ctx); !errors.Is(err, ErrInvalid) || l.State() != Held {
+				t.Error(err, l.State())
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A node that crashed twice within a minute votes again when it is back: three
+// healthy nodes have three voters.
+func TestVotersAfterACrashLoop(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		nodes := w.fleet(3)
+		n := nodes[2]
+		for range 2 {
+			n.Close()
+			for len(nodes[0].View().Members) != 2 {
+				pass(100 * time.Millisecond)
+			}
+			n = w.join(w.config(2, 3))[0]
+		}
+		for start := time.Now(); len(nodes[0].View().Voters) < 3; pass(100 * time.Millisecond) {
+			if time.Since(start) > 5*time.Second {
+				t.Fatalf("%d voters", len(nodes[0].View().Voters))
+			}
+		}
+	})
+}

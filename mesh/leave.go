@@ -25,8 +25,12 @@ import (
 // the voters answered within two MembershipTTL: the node then just goes, and to
 // the others it has crashed. In any case everything has ended when Leave returns.
 // A further call waits for the first one and returns the same; Close cuts it
-// short.
+// short. Called from within a Do it would wait for itself: with the ctx of that Do
+// it is ErrInvalid and changes nothing.
 func (n *Node) Leave(ctx context.Context) error {
+	if ctx.Value(jobOf{n}) != nil {
+		return &Error{"Leave", "", invalid("called with the ctx of a function that runs under Do: it would wait for itself; let that function return first")}
+	}
 	if n.closing.Swap(true) {
 		<-n.closed
 		return n.leaveErr

@@ -238,7 +238,7 @@ func (e *encoder) proposal(p *proposal) {
 
 func (e *encoder) seen(s seen) {
 	e.time(s.renewed)
-	e.uint(uint64(s.without))
+	e.time(s.deaf)
 	e.time(s.answered)
 	e.bool(s.resigned)
 }

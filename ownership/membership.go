@@ -82,7 +82,13 @@ func (c *Core) onRenew(from NodeID, m Renew) {
 		return
 	}
 	seen := c.seenOf(from)
-	seen.renewed, seen.without = c.now, m.Without
+	seen.renewed = c.now
+	switch {
+	case m.Without <= 0:
+		seen.deaf = 0
+	case seen.deaf == 0:
+		seen.deaf = c.now
+	}
 	if m.Leaving && !seen.resigned {
 		seen.resigned = true
 		c.voter.look = true

@@ -188,16 +188,20 @@ func (c *Core) outstanding(o *owner) {
 	c.wakeAt(o.timer)
 }
 
-// progress looks whether anything is still outstanding.
-func (c *Core) progress(o *owner) {
-	o.stalled = 0
+// progress looks whether anything is still outstanding. Only what brings an answer
+// nearer counts: acknowledgements of ever new writes by too few replicas must not
+// hide that nothing is committed (V5).
+func (c *Core) progress(o *owner, nearer bool) {
 	if o.phase == ownerActive && o.committed() == o.next-1 && !o.open {
+		o.stalled = 0
 		if slices.Min(o.acked) == int64(o.next-1) {
 			o.resend = never
 		}
 		return
 	}
-	o.stalled, o.heard = c.now, nil
+	if nearer || o.stalled == 0 {
+		o.stalled, o.heard = c.now, nil
+	}
 }
 
 // committed is the number of the last write that W replicas have (G1).
@@ -228,6 +232,7 @@ func (c *Core) onAcceptAck(from NodeID, m AcceptAck) {
 	if int64(m.Last) <= o.acked[i] {
 		return
 	}
+	before := o.committed()
 	news := o.acked[i] < 0
 	o.acked[i] = int64(m.Last)
 	o.assertAcks()
@@ -238,7 +243,7 @@ func (c *Core) onAcceptAck(from NodeID, m AcceptAck) {
 	if o.phase == ownerInstalling {
 		c.tryActivate(o)
 	}
-	c.progress(o)
+	c.progress(o, news || o.committed() > before)
 	c.release(o)
 }
 
@@ -321,7 +326,7 @@ func (c *Core) onConfirmAck(from NodeID, m ConfirmAck) {
 		o.open = false
 		o.certain = append(o.certain, o.thisRound...)
 		o.thisRound = nil
-		c.progress(o)
+		c.progress(o, true)
 		c.release(o)
 		if len(o.nextRound) > 0 {
 			c.soil(o)

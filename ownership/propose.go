@@ -117,11 +117,14 @@ func (c *Core) anySilent() bool {
 	return false
 }
 
-// deaf says that a member renews but has not had a lease for long: it hears too
-// few voters. Like silence it counts since this voter gained its own.
+// deaf says that a member renews but gets no lease: it hears too few voters. As
+// with silence, only what this voter has seen itself counts, and only since it
+// last gained its own lease or woke up: one that was paused, and says so with its
+// first word, is not deaf.
 func (c *Core) deaf(id NodeID) bool {
 	s := c.seenOf(id)
-	return id != c.id && s != nil && c.leaseValid() && min(s.without, c.now.since(c.lease.gained)) >= c.view.Params.silence()
+	return id != c.id && s != nil && s.deaf != 0 && c.leaseValid() &&
+		c.now.since(max(s.deaf, c.lease.gained, c.voter.silentFrom)) >= c.view.Params.silence()
 }
 
 // drops: V3: proposers drop a member that gossip calls dead and that has not
@@ -200,7 +203,7 @@ func (c *Core) flapping(addr string) bool {
 }
 
 // flapped says that members at an address were dropped repeatedly of late: such a
-// one gets no voter's seat.
+// one gets a voter's seat only if nobody else is there for it.
 func (c *Core) flapped(addr string) bool {
 	return slices.ContainsFunc(c.flaps, func(f flap) bool { return f.addr == addr && f.drops > 1 && c.now.since(f.last) < flapMemory })
 }
@@ -309,12 +312,14 @@ func (c *Core) nextVoters(next *View) []NodeID {
 			voters = append(voters, id)
 		}
 	}
-	for i, m := range c.view.Members {
-		stays := next.Member(m.ID)
-		if len(voters) < seats(len(next.Members)) && stays != nil && !stays.Leaving && !slices.Contains(voters, m.ID) &&
-			!c.flapped(m.Addr) &&
-			(m.ID == c.id || c.voter.seen[i].answered.within(c.view.Params.seatFresh(), c.now)) {
-			voters = append(voters, m.ID)
+	// Those whose address was dropped repeatedly of late come last: they may go again.
+	for _, flapped := range [...]bool{false, true} {
+		for i, m := range c.view.Members {
+			stays := next.Member(m.ID)
+			if len(voters) < seats(len(next.Members)) && stays != nil && !stays.Leaving && !slices.Contains(voters, m.ID) && c.flapped(m.Addr) == flapped &&
+				(m.ID == c.id || c.voter.seen[i].answered.within(c.view.Params.seatFresh(), c.now)) {
+				voters = append(voters, m.ID)
+			}
 		}
 	}
 	if len(voters)%2 == 0 && len(voters) > 0 {

@@ -430,3 +430,50 @@ func TestQueueIsBounded(t *testing.T) {
 		t.Errorf("%d ahead, not 777", why.Ahead)
 	}
 }
+
+// V5, Stuck: acknowledgements of ever new writes by too few replicas do not hide
+// that nothing is committed.
+func TestV5StuckUnderLoad(t *testing.T) {
+	testParams.Replicas = 5
+	defer func() { testParams.Replicas = 3 }()
+	v := viewOf(a, b, c, d, e)
+	v.Groups[0].Replicas = []NodeID{a, b, c, d, e}
+	s := members(v)
+	s.wait(3 * time.Second)
+	before := s.cores[a].view.Epoch
+	s.lose = func(from, to NodeID, m Message) bool {
+		if from != a && to != a || from == b || to == b {
+			return false
+		}
+		switch m.(type) {
+		case Accept, AcceptAck, Confirm, ConfirmAck, Install:
+			return true
+		}
+		return false
+	}
+	for h := Handle(1); h <= 15 && s.cores[a].view.Epoch == before; h++ {
+		s.input(b, Lock{Handle: h, Key: "k" + string(rune('a'+h)), TTL: 5 * time.Second})
+		s.wait(time.Second)
+	}
+	check(t, s.cores[a].view.Epoch > before, "an owner that commits nothing was kept while requests came")
+}
+
+// V3: a member that was paused, and says with its first word how long it had no
+// lease, is not deaf; one that goes on saying so is.
+func TestV3Deaf(t *testing.T) {
+	n := serving(a, viewOf(a, b, c))
+	long := 10 * testParams.silence()
+	step := testParams.tickEvery()
+	renew := func(without time.Duration) {
+		n.Step(n.now.add(step), Receive{From: b, Mesh: 7, Message: Renew{Epoch: epoch, Sent: 1, Without: without}})
+		n.lease.until = n.now.add(time.Minute) // its own goes on
+	}
+	renew(long)
+	check(t, !n.deaf(b), "dropped for its first word after a pause")
+	for range int(testParams.silence()/step) + 1 {
+		renew(long)
+	}
+	check(t, n.deaf(b), "a member that hears nobody stays")
+	renew(0)
+	check(t, !n.deaf(b), "one that hears again is dropped")
+}

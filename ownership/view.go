@@ -37,10 +37,10 @@ type voter struct {
 
 // seen is what a voter knows of a member at first hand.
 type seen struct {
-	renewed  Time          // its last Renew
-	answered Time          // the last that was answered
-	without  time.Duration // how long it had no lease when it renewed last
-	resigned bool          // it said that it is leaving
+	renewed  Time // its last Renew
+	answered Time // the last that was answered
+	deaf     Time // since when it renews without a lease, as it says; 0 if it has one
+	resigned bool // it said that it is leaving
 }
 
 // join is a node that asks to be added.
@@ -355,7 +355,7 @@ func (c *Core) raisePromises() {
 // resetVoter starts the next instance. What was seen of members goes on.
 func (c *Core) resetVoter(old *View) {
 	was := c.voter
-	v := voter{settled: was.settled, joins: was.joins, lastTick: was.lastTick, silentFrom: was.silentFrom, meetAt: was.meetAt, look: true}
+	v := voter{settled: was.settled, lastTick: was.lastTick, silentFrom: was.silentFrom, meetAt: was.meetAt, look: true}
 	if len(was.seen) == 0 {
 		old = nil // what was seen under another NodeID is forgotten (V6)
 	}
@@ -376,7 +376,6 @@ func (c *Core) resetVoter(old *View) {
 		}
 		v.seen = append(v.seen, s)
 	}
-	v.joins = slices.DeleteFunc(v.joins, func(j join) bool { return c.view.has(j.member.ID) })
 	for _, a := range c.view.Apart {
 		since := c.now
 		if old != nil {
