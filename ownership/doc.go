@@ -304,8 +304,8 @@
 //     dropped, since the newer one asks for the same. At the bound a group stays as
 //     it is until it is settled.
 //   - A node of which members were dropped k > 1 times within a minute at one
-//     address is added MembershipTTL·2^(k−2) after the last drop, and gets no
-//     voter's seat in that minute.
+//     address is added MembershipTTL·2^(k−2) after the last drop, and comes last
+//     for a voter's seat in that minute.
 //   - A member without a lease asks one other member after the other for its view:
 //     all voters that it knows may be gone. Voters ask strangers in the roster each
 //     2 MembershipTTL, so that two meshes notice each other.
