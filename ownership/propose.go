@@ -129,7 +129,8 @@ func (c *Core) deaf(id NodeID) bool {
 
 // drops: V3: proposers drop a member that gossip calls dead and that has not
 // renewed here for MembershipTTL/2, and one that has not renewed for
-// 3 MembershipTTL whatever gossip says. (Who resigned is dropped by V7.)
+// 3 MembershipTTL whatever gossip says, or has been deaf for so long. (Who
+// resigned is dropped by V7.)
 func (c *Core) drops(id NodeID) bool {
 	return c.silentFor(id, c.view.Params.silence()) || c.deaf(id) || c.rosterDead(id) && c.silentFor(id, c.view.Params.deadSilence())
 }

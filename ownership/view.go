@@ -263,6 +263,7 @@ func (c *Core) onAskView(from NodeID, m AskView) {
 // away: views are made less than once a second on average.
 const maxEpochStep = 1 << 24
 
+// onDecided: V1: the answer to whoever is behind, and what a proposer tells all.
 func (c *Core) onDecided(from NodeID, m Decided) {
 	v := m.View
 	if v == nil || v.Validate() != nil || c.mesh() != 0 && v.Mesh != c.mesh() {
