@@ -63,10 +63,10 @@ type hold struct {
 	since    uint64 // the slot's beats sent before it was adopted
 	extend   uint64 // the user asked for a renewal: the first beat that is one; 0 if not
 
-	wasHeld bool // when it was released
-	reask   bool // released only to be asked for again: its grant came too late
-	again   bool // Release was sent more than once
-	giveUp  Time // when a Release that nobody answers is given up
+	wasHeld  bool  // when it was released
+	reask    bool  // released only to be asked for again: its grant came too late
+	releases uint8 // how often Release was sent; 2 is more than once, and an earlier one may have released it
+	giveUp   Time  // when a Release that nobody answers is given up
 }
 
 func (cl *client) init(id ClientID) {
@@ -143,7 +143,7 @@ func (c *Core) startAsking(h *hold) {
 	delete(cl.bySeq, h.seq)
 	cl.drop(h)
 	cl.seq++
-	h.seq, h.state, h.term, h.first, h.again = cl.seq, holdAsking, 0, 0, false
+	h.seq, h.state, h.term, h.first, h.releases = cl.seq, holdAsking, 0, 0, 0
 	cl.bySeq[h.seq] = h
 	cl.asking = append(cl.asking, h)
 	h.next = c.now
@@ -195,6 +195,7 @@ func (c *Core) ask(h *hold) {
 	c.wakeAt(h.next)
 	id := RequestID{c.client.id, h.seq}
 	if h.state == holdReleasing {
+		h.releases = min(h.releases+1, 2)
 		c.send(h.owner, Release{Request: id, Low: c.client.low(), Partition: h.partition, Term: h.term})
 		return
 	}
@@ -283,7 +284,7 @@ func (c *Core) onAnswer(from NodeID, m Answer) {
 			c.send(from, AskView{c.view.Epoch})
 		}
 	case h.state == holdReleasing && m.Release:
-		c.released(h, h.wasHeld && (m.Outcome == OutcomeReleased || h.again), false)
+		c.released(h, h.wasHeld && (m.Outcome == OutcomeReleased || h.releases > 1), false)
 	case h.state == holdAsking && !m.Release:
 		c.onOutcome(h, m)
 	}
@@ -413,7 +414,6 @@ func (c *Core) tickClient() {
 		// Those that are nearly due go along: with many waiters there would be a
 		// tick for each.
 		if c.now >= h.next-Time(askEvery(h.in.TTL)/8) {
-			h.again = h.again || h.state == holdReleasing
 			c.ask(h)
 		}
 		c.wakeAt(h.next)

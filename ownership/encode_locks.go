@@ -187,7 +187,7 @@ func (e *encoder) hold(h *hold) {
 	e.uint(h.extend)
 	e.bool(h.wasHeld)
 	e.bool(h.reask)
-	e.bool(h.again)
+	e.uint(uint64(h.releases))
 	e.time(h.giveUp)
 }
 

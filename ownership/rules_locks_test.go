@@ -422,3 +422,18 @@ func TestK5Limits(t *testing.T) {
 		}
 	}
 }
+
+// K1. A lock whose Release the owner before has carried out, unheard, is released
+// and not lost when the new owner says that it holds nothing.
+func TestK1ReleaseOverAViewChange(t *testing.T) {
+	n := asking()
+	sent, _ := do(n, begin, Lock{Handle: 1, Key: "k", TTL: 5 * time.Second})
+	m := one[Acquire](t, sent, a)
+	do(n, begin, Receive{From: a, Mesh: 7, Message: grantOf(m, makeToken(term, 1))})
+	sent, _ = do(n, begin, Unlock{1})
+	one[Release](t, sent, a) // its answer is lost
+	next := after(n.view, func(v *View) { v.Groups[0] = Group{term + 1, ids(b, a, c), nil} })
+	r := one[Release](t, tell(n, begin, c, Decided{View: next}), b)
+	_, told := do(n, begin, Receive{From: b, Mesh: 7, Message: Answer{Request: r.Request, Term: term + 1, Release: true, Outcome: OutcomeNotHeld}})
+	check(t, slices.Contains(told, Event(Released{Handle: 1, Held: true})), "told %v", told)
+}
