@@ -118,6 +118,7 @@ func (f *filler) fill(name string, v reflect.Value) {
 			f.fillElem(name, i, value)
 			v.SetMapIndex(key, value)
 		}
+	case reflect.Func: // Config.Buggify: injected, and shared
 	default:
 		panic("filler: " + name + " is a " + v.Kind().String())
 	}
@@ -207,6 +208,10 @@ func (w *twins) check(name string, a, b reflect.Value) {
 		} else if !a.IsNil() {
 			w.checkMemory(name, a, b)
 		}
+	case reflect.Func:
+		if a.Pointer() != b.Pointer() {
+			w.fail(name, "differs")
+		}
 	default:
 		if !a.Equal(b) {
 			w.fail(name, "differs")
@@ -290,6 +295,7 @@ func (w *changes) walk(name string, v reflect.Value) {
 		})
 	}
 	switch v.Kind() {
+	case reflect.Func: // Config.Buggify: injected, no state
 	case reflect.Struct:
 		eachField(v, func(name string, v reflect.Value) {
 			if name != "Core.out" { // lists of interfaces

@@ -12,6 +12,9 @@ type Config struct {
 	Params   Params
 	Founders int  // nodes that must meet before the first view is formed; 1 founds alone
 	Fresh    bool // nothing of this cluster ran within the last MaxTTL (founding does not wait)
+	// Buggify, for simulators, says whether a site is on now; nil: none ever is. It
+	// must answer by what was injected alone, and is shared by clones.
+	Buggify func(Site) bool
 }
 
 // Input is one thing that happens to a core. See Core.Step.

@@ -129,7 +129,7 @@ func (c *Core) write(o *owner, key string, r *Record) {
 	o.next++
 	o.unsent++
 	if len(o.buffer) > 2*bufferMax {
-		o.trim() // nobody answers: who comes back is sent a snapshot
+		o.trim(c.bufferSize()) // nobody answers: who comes back is sent a snapshot
 	}
 	c.soil(o)
 }
@@ -152,9 +152,14 @@ func (c *Core) flushOwners() {
 			continue
 		}
 		o.starting = false
+		if c.buggify(LateBatch) {
+			o.timer = earlier(o.timer, c.now.add(c.view.Params.resendEvery()))
+			c.wakeAt(o.timer)
+			continue
+		}
 		if o.unsent > 0 {
 			first := o.next - uint64(o.unsent)
-			for i, id := range o.replicas {
+			for i, id := range o.replicas[:c.firstTo(o)] {
 				if o.acked[i] >= 0 {
 					c.sendWrites(o, id, first)
 				}
@@ -236,7 +241,7 @@ func (c *Core) onAcceptAck(from NodeID, m AcceptAck) {
 	news := o.acked[i] < 0
 	o.acked[i] = int64(m.Last)
 	o.assertAcks()
-	o.trim()
+	o.trim(c.bufferSize())
 	if news && m.Last < o.next-1-uint64(o.unsent) {
 		c.sendMissing(o, i) // it was installed late
 	}
@@ -247,11 +252,11 @@ func (c *Core) onAcceptAck(from NodeID, m AcceptAck) {
 	c.release(o)
 }
 
-// trim forgets the writes that every replica has, and the oldest beyond bufferMax.
-func (o *owner) trim() {
+// trim forgets the writes that every replica has, and the oldest beyond size.
+func (o *owner) trim(size uint64) {
 	keep := uint64(max(slices.Min(o.acked), 0)) + 1
-	if o.next > bufferMax {
-		keep = max(keep, o.next-bufferMax)
+	if o.next > size {
+		keep = max(keep, o.next-size)
 	}
 	keep = min(keep, o.next-uint64(o.unsent))
 	if keep > o.first {
@@ -344,6 +349,7 @@ func (c *Core) release(o *owner) {
 		case a.number > committed:
 			kept = append(kept, a)
 		case a.to == 0: // its client has closed the request
+		case c.buggify(AnswerLost):
 		case a.answer != nil:
 			o.assertAnswerTerm(a.answer.Term)
 			c.send(a.to, *a.answer)
@@ -381,7 +387,7 @@ func (c *Core) sendState(o *owner, id NodeID) {
 		// state is no longer here, and the group will be taken over.
 		return
 	}
-	chunks := chunked(records)
+	chunks := chunked(records, c.chunkSize())
 	m.Chunks = len(chunks)
 	for i, rs := range chunks {
 		m.Chunk, m.Records = i, rs
@@ -434,8 +440,8 @@ func (c *Core) tickOwner(o *owner) {
 	}
 	if o.phase == ownerActive {
 		c.tickTable(o)
-		if len(o.nextRound) > 0 {
-			c.soil(o) // they came while there was no lease
+		if len(o.nextRound) > 0 || o.unsent > 0 {
+			c.soil(o) // they came while there was no lease, or wait for a batch
 		}
 	}
 	if o.stalled != 0 {

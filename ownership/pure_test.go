@@ -207,7 +207,7 @@ func TestChunks(t *testing.T) {
 			key := fmt.Sprint(i) + strings.Repeat("k", rapid.IntRange(0, MaxKeyBytes-4).Draw(t, "bytes"))
 			state[key] = held(key, e, Token(i))
 		}
-		chunks := chunked(state)
+		chunks := chunked(state, chunkBytes)
 		if len(chunks) == 0 {
 			t.Fatal("no chunk: the receiver would wait for ever")
 		}

@@ -65,8 +65,9 @@ const (
 	maxChunks  = 1 << 14
 )
 
-// chunked splits a state in the order of its keys. An empty state is one chunk.
-func chunked(records map[string]*Record) [][]*Record {
+// chunked splits a state in the order of its keys, at about chunkBytes. An empty
+// state is one chunk.
+func chunked(records map[string]*Record, chunkBytes int) [][]*Record {
 	chunks := [][]*Record{nil}
 	size := 0
 	for _, key := range sortedKeys(records) {
@@ -213,7 +214,7 @@ func (c *Core) onSeal(from NodeID, m Seal) {
 		c.send(from, ack)
 		return
 	}
-	chunks := chunked(r.records)
+	chunks := chunked(r.records, c.chunkSize())
 	ack.Chunks = len(chunks)
 	for i, records := range chunks {
 		ack.Chunk, ack.Records = i, records

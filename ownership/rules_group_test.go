@@ -88,7 +88,7 @@ func TestG1Snapshot(t *testing.T) {
 		o.next++
 	}
 	o.acked = []int64{int64(o.next - 1), int64(o.next - 1), 0}
-	o.trim()
+	o.trim(bufferMax)
 	check(t, len(o.buffer) == bufferMax && o.first == o.next-bufferMax, "keeps %d writes from %d on", len(o.buffer), o.first)
 	has(n, term, 1)
 	n.parts[0].last = o.next - 1

@@ -281,7 +281,7 @@ func (c *Core) install(o *owner) {
 	o.stalled = c.now
 	o.resend = c.now.add(c.view.Params.resendEvery())
 	o.timer = earlier(o.timer, o.resend)
-	for _, id := range o.replicas {
+	for _, id := range o.replicas[:c.firstTo(o)] {
 		c.sendState(o, id)
 	}
 	c.wakeAt(o.timer)
