@@ -97,7 +97,7 @@ func (t *table) clone() table {
 	}
 	k.clients = cloneValues(t.clients)
 	for _, m := range k.clients {
-		m.closed = slices.Clone(m.closed)
+		m.closed, m.released = slices.Clone(m.closed), slices.Clone(m.released)
 	}
 	k.leases = cloneValues(t.leases)
 	for _, l := range k.leases {

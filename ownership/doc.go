@@ -360,6 +360,9 @@
 //   - The low-water mark is that of requests with an answer to come. Held locks do
 //     not hold it down, else one long lock would make owners remember every later
 //     request of its client.
+//   - Since the mark passes locks that are held, the owner also remembers the last
+//     16 of a client that were held and released: a second copy of a Release was
+//     told "not held" (found by the simulator).
 //   - Of a client that never raises its mark the owner remembers the last 1024
 //     closed requests per partition. An older one that comes again is granted and
 //     given back at once (K1).

@@ -74,6 +74,7 @@ func (e *encoder) table(t *table) {
 		e.uint(uint64(id))
 		e.uint(m.low)
 		each(e, m.closed, (*encoder).uint)
+		each(e, m.released, (*encoder).uint)
 		e.time(m.heard)
 	}
 	e.len(len(t.leases))

@@ -66,9 +66,12 @@ const (
 
 // clientMark is what the owner remembers of a client's closed requests (K1).
 type clientMark struct {
-	low    uint64   // all Seqs below are closed
+	low    uint64   // all Seqs below are closed, or held
 	closed []uint64 // closed, from low on, oldest first
-	heard  Time
+	// The last that were held and released: the mark passes locks that are held,
+	// so it does not say that no copy of their Release is still on its way.
+	released []uint64
+	heard    Time
 }
 
 // lease is a client's lease in this partition (K3, K4: timers are per
@@ -94,6 +97,9 @@ const (
 	parkedMax = 1 << 16 // requests that wait for the owner to serve, per partition
 	queueMax  = 1 << 16 // waiters, per key
 	closedMax = 1024    // per client and partition, see remember
+	// releasedMax is how many released locks of a client an owner remembers, per
+	// partition: as many as one may have on the way at a time.
+	releasedMax = 16
 )
 
 func (t *table) init() {
@@ -289,13 +295,27 @@ func (c *Core) close(o *owner, r *request, outcome Outcome) {
 	r.state, r.outcome = requestClosed, outcome
 	m := c.mark(o, r.id.Client)
 	if r.id.Seq < m.low {
-		delete(o.table.requests, r.id)
+		o.table.passed(m, r)
 		return
 	}
 	// K1: closed requests are remembered until the client's low-water mark passes
 	// them. A client that never raises it cannot fill the memory: an old one that
 	// is forgotten would be granted again by a late copy, and given back at once.
 	o.table.remember(m, r.id)
+}
+
+// passed forgets a closed request that the mark has passed, but for one that was
+// just released: a copy of that Release must get the same answer (K1).
+func (t *table) passed(m *clientMark, r *request) {
+	if !r.released {
+		delete(t.requests, r.id)
+		return
+	}
+	m.released = append(m.released, r.id.Seq)
+	if len(m.released) > releasedMax {
+		delete(t.requests, RequestID{r.id.Client, m.released[0]})
+		m.released = slices.Delete(m.released, 0, 1)
+	}
 }
 
 func (t *table) remember(m *clientMark, id RequestID) {
@@ -325,7 +345,7 @@ func (c *Core) lower(o *owner, id ClientID, low uint64) {
 	m.low = low
 	m.closed = slices.DeleteFunc(m.closed, func(seq uint64) bool {
 		if seq < low {
-			delete(o.table.requests, RequestID{id, seq})
+			o.table.passed(m, o.table.requests[RequestID{id, seq}])
 		}
 		return seq < low
 	})
@@ -398,8 +418,10 @@ func (c *Core) waitedOut(r *request) bool { return c.now >= r.heard.add(c.view.P
 func (c *Core) forgetClients(o *owner) {
 	for id, m := range o.table.clients {
 		if c.now.since(m.heard) > c.view.Params.forgetClient() {
-			for _, seq := range m.closed {
-				delete(o.table.requests, RequestID{id, seq})
+			for _, seqs := range [...][]uint64{m.closed, m.released} {
+				for _, seq := range seqs {
+					delete(o.table.requests, RequestID{id, seq})
+				}
 			}
 			delete(o.table.clients, id)
 		}

@@ -79,20 +79,37 @@ func TestK1Release(t *testing.T) {
 	check(t, who == 0, "the cancelled waiter has it")
 }
 
+// The mark passes locks that are held. A second copy of the Release of one was
+// told "not held", and Unlock said that the lock had been lost.
+func TestK1ReleaseBelowTheMark(t *testing.T) {
+	n := owning(a, viewOf(a, b, c))
+	has := acquire(d, 1, "k")
+	tell(n, begin, d, has)
+	later := acquire(d, 2, "j")
+	later.Low = 2
+	tell(n, begin, d, later)
+	settle(n, begin)
+	for range 2 {
+		tell(n, begin, d, release(has))
+		out := settle(n, begin)
+		check(t, one[Answer](t, out, d).Outcome == OutcomeReleased, "outcome %d", one[Answer](t, out, d).Outcome)
+	}
+}
+
 // K1. "The owner remembers closed requests until the client's low-water mark, or
 // the term, passes them."
 func TestK1LowWater(t *testing.T) {
 	n := owning(a, viewOf(a, b, c))
-	for seq := range uint64(10) {
+	for seq := range uint64(40) {
 		m := acquire(d, seq+1, "k")
 		tell(n, begin, d, m)
 		tell(n, begin, d, release(m))
 	}
-	check(t, len(n.owners[0].table.requests) == 10, "remembers %d", len(n.owners[0].table.requests))
-	m := acquire(d, 20, "k")
-	m.Low = 9
+	check(t, len(n.owners[0].table.requests) == 40, "remembers %d", len(n.owners[0].table.requests))
+	m := acquire(d, 50, "k")
+	m.Low = 39
 	tell(n, begin, d, m)
-	check(t, len(n.owners[0].table.requests) == 3, "remembers %d after all below 9 were closed", len(n.owners[0].table.requests))
+	check(t, len(n.owners[0].table.requests) == releasedMax+3, "remembers %d after all below 39 were closed", len(n.owners[0].table.requests))
 	old := acquire(d, 3, "j")
 	tell(n, begin, d, old)
 	who, _ := holder(n, "j")

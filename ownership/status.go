@@ -2,6 +2,46 @@ package ownership
 
 import "slices"
 
+// View is the newest view that this node knows, nil if none.
+func (c *Core) View() *View { return c.view }
+
+// Phase is where this node stands on its way into and out of a mesh.
+func (c *Core) Phase() Phase { return c.phase }
+
+// Inspection is what a node keeps of one partition, for checkers and people.
+type Inspection struct {
+	Promised, Installed Term
+	Last                uint64 // the newest write of Installed's stream
+	Records             int    // keys with a record
+	Owner               bool   // the rest is of owners alone
+	Active              bool   // serves, and no grace is under way
+	Settled             bool   // whoever must know that its state is installed does (T5)
+	Keys                int    // held or waited for
+	Queued              int    // waiters, and requests that are not evaluated yet
+	Leases              int
+	Unacked             uint64 // writes that some replica has not acknowledged
+}
+
+// Inspect looks into one partition; ok is false if this node keeps none: it
+// knows no view, or forgot (V6).
+func (c *Core) Inspect(p Partition) (in Inspection, ok bool) {
+	if !c.hasPartition(p) {
+		return in, false
+	}
+	r := &c.parts[p]
+	in = Inspection{Promised: r.promised, Installed: r.installed, Last: r.last, Records: len(r.records)}
+	o := c.owners[p]
+	if o == nil {
+		return in, true
+	}
+	in.Owner, in.Active = true, c.serving(o) && o.table.graceEnd == 0
+	in.Settled = count(c.hearSettled(p), o.settled) == len(c.hearSettled(p))
+	_, in.Queued = o.table.counts()
+	in.Keys, in.Leases = len(o.table.keys), len(o.table.leases)
+	in.Unacked = o.next - 1 - uint64(max(0, slices.Min(o.acked)))
+	return in, true
+}
+
 // Status tells how the node is; for people and probes.
 func (c *Core) Status(now Time) Status {
 	now = max(now, c.now)

@@ -111,7 +111,7 @@ func (s *stage) sent(from *simtest.Node, e ownership.Envelope) {
 	}
 	text := s.message(e.Message)
 	to := s.name(e.To)
-	if n := s.target(e.To); n == nil || s.w.Net.Cut[[2]string{from.Name, n.Name}] || s.dropped(from.Name, n.Name, e.Message) {
+	if n := s.target(e.To); n == nil || s.w.IsCut(from, n) || s.dropped(from.Name, n.Name, e.Message) {
 		text += " (lost)"
 	}
 	s.add(kindOf(e.Message), line{s.w.Now, []string{s.name(from.Core.ID())}, []string{to}, text})

@@ -124,7 +124,7 @@ func TestViewChangeRenewsNothing(t *testing.T) {
 	w.RunFor(3 * time.Second)
 	w.Deliver = nil
 	end := l.Granted + 10*time.Second
-	if !w.RunUntil(w.Now+20*time.Second, func() bool { return l.Lost }) || w.Now > end {
+	if !w.RunUntil(w.Now+20*time.Second, func() bool { return l.Lost != 0 }) || w.Now > end {
 		t.Errorf("lost at %v; its TTL ended at %v", w.Now, end)
 	}
 }

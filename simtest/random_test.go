@@ -4,33 +4,47 @@ import (
 	"flag"
 	"fmt"
 	"testing"
+	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
 )
 
 var (
 	seeds = flag.Uint64("seeds", 60, "how many seeds TestRandom plays")
-	trace = flag.Bool("trace", false, "TestRandom prints every event and message")
 	first = flag.Uint64("first", 1, "the first seed TestRandom plays")
+	talk  = flag.Bool("talk", false, "TestRandom prints every event and message")
 )
 
 func TestRandom(t *testing.T) {
-	var steps, grants, views, faults, bad int
-	var log func(string, ...any)
-	if *trace {
-		log = func(f string, args ...any) { fmt.Printf(f+"\n", args...) }
+	var events, grants, views, faults, healed, bad int
+	var opt Options
+	if *talk {
+		opt.Watch = func(s *Stage) {
+			ev, dl := s.OnEvent, s.OnDeliver
+			s.OnEvent = func(n *Node, e ownership.Event) { fmt.Printf("%v %v ! %T%+v\n", s.Now, n, e, e); ev(n, e) }
+			s.OnDeliver = func(f Flight) { fmt.Printf("%v %v <- %v %T%+v\n", s.Now, f.To, f.From, f.Message, f.Message); dl(f) }
+		}
 	}
+	var goals Goals
+	began := time.Now()
 	for seed := *first; seed < *first+*seeds; seed++ {
-		r := Run(seed, log)
-		steps, grants, views, faults = steps+r.Steps, grants+r.Grants, views+r.Views, faults+r.Faults
+		r := Play(seed, opt)
+		events, grants, views, faults = events+r.Events, grants+r.Grants, views+r.Views, faults+r.Faults
+		goals.Add(&r.Goals)
+		if r.Healed {
+			healed++
+		}
 		if len(r.Failures) > 0 {
 			bad++
-			t.Errorf("seed %d: %s (replay: go test ./simtest -run TestRandom -first %d -seeds 1)", seed, r.Failures[0], seed)
+			t.Errorf("seed %d: %s", seed, r.Failures[0])
 			if r.Stack != "" && *seeds == 1 {
 				t.Log(r.Stack)
 			}
 			if bad > 12 {
-				t.FailNow()
+				break
 			}
 		}
 	}
-	t.Logf("%d seeds: %d steps, %d grants, %d views, %d faults", *seeds, steps, grants, views, faults)
+	t.Logf("%d seeds: %d events (%.0f a second), %d grants, %d views, %d faults, %d healed", *seeds, events, float64(events)/time.Since(began).Seconds(), grants, views, faults, healed)
+	t.Logf("missed: %q", goals.Missed())
 }

@@ -1,17 +1,8 @@
-// Package simtest runs the protocol itself, not a model of it, in a simulated
-// world: several ownership cores under virtual time, with a network that delays,
-// loses, doubles and cuts, clocks that drift, nodes that crash and pause, and a
-// roster that is late. Everything follows from one seed.
-//
-// World is the stage; Run (random.go) plays a random piece on it, and Checker
-// watches. The golden traces of ownership use World by hand.
 package simtest
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
@@ -19,96 +10,122 @@ import (
 
 // World is a set of simulated nodes and the network between them. It is
 // deterministic and not safe for concurrent use.
+//
+// True time runs in the world alone; a node sees its own clock. What happens is
+// in a queue: messages on their way, timers, gossip's news and calls of whoever
+// directs the play. Events of one moment happen in the order of posting.
 type World struct {
 	Now   time.Duration // true time
 	Nodes []*Node
 	Net   Net
+	Wall  int64 // unix seconds at true time 0
+
 	// Deliver may veto a message on its way (false loses it); nil lets all pass.
 	Deliver func(from, to *Node, m ownership.Message) bool
-	// OnEvent sees every event of every core, OnSend every message that is sent.
-	OnEvent func(n *Node, e ownership.Event)
-	OnSend  func(from *Node, e ownership.Envelope)
-	// OnDeliver sees every message that arrives.
-	OnDeliver func(from, to *Node, m ownership.Message)
 	// OnStep sees every step of every core: when, with what, and what came of it.
 	OnStep func(n *Node, now ownership.Time, in []ownership.Input, out ownership.Output)
+	// OnEvent sees every event of every core.
+	OnEvent func(n *Node, e ownership.Event)
+	// OnSend sees every message that is sent, OnDeliver every one that arrives, and
+	// OnLost every one that does not.
+	OnSend    func(from *Node, e ownership.Envelope)
+	OnDeliver func(f Flight)
+	OnLost    func(f Flight, why string)
 
-	Rand   *rand.Rand
-	Steps  int
-	events eventHeap
-	order  uint64
+	Rand   *rand.Rand // of the network
+	Events int        // that came off the queue so far
+	Hash   uint64     // of all that happened so far: equal runs have equal ones
+
+	seed   uint64 // of NodeIDs; 0: they count from 1
+	queue  queue
+	byID   map[ownership.NodeID]*Node
 	lastID uint64
-	still  int   // events at this very moment
-	Wall   int64 // unix seconds at true time 0
+	still  int // events at this very moment
 }
 
-// Net is how the network treats messages.
-type Net struct {
-	MinDelay, MeanDelay time.Duration      // exponential above the minimum
-	Loss, Twice         float64            // probabilities
-	Cut                 map[[2]string]bool // from, to: nothing passes
-	RosterDelay         time.Duration      // until gossip tells that a node died or came
+// Flight is a message on its way between two nodes.
+type Flight struct {
+	From, To *Node
+	Message  ownership.Message
+	Sent     time.Duration
+	Copy     bool // a duplicate
 }
 
 // Node is one simulated process. Its name stays over rebirths.
 type Node struct {
 	Name    string
+	Index   int // in World.Nodes
 	World   *World
 	Core    *ownership.Core
 	Config  ownership.Config
 	Crashed bool
 	Frozen  bool // SIGSTOP: messages and timers wait
-	Offset  time.Duration
-	RatePPM int // its clock runs by so many millionths too fast
+	RatePPM int  // its clock runs by so many millionths too fast
+	Sites   uint // bits: the buggify sites that are on
 
-	wake    time.Duration
-	backlog []event
-	dead    map[string]bool // what its roster says of others
+	base    ownership.Time // its clock at the true time since
+	since   time.Duration
+	wake    time.Duration // when its core wants a tick
+	armed   time.Duration // when its timer event comes, never if there is none
+	backlog []event       // what waits for Thaw
+	outside bool          // cut off for good: healing leaves it out
+
+	lied    []lie
+	deaf    bool // gossip tells it nothing
+	told    bool // gossip's news are on their way to it
+	late    time.Duration
+	crashed time.Duration
+	births  uint64
 }
 
-type event struct {
-	at    time.Duration
-	order uint64
-	to    *Node
-	id    ownership.NodeID // the receiver's NodeID when it was sent, for messages
-	input ownership.Input  // nil: a timer
-	from  *Node
-	call  func()
+// lie is what a node's roster says of another whatever the truth is.
+type lie struct {
+	about *Node
+	dead  bool
 }
 
-type eventHeap []event
-
-func (h eventHeap) Len() int { return len(h) }
-func (h eventHeap) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].order < h[j].order
-}
-func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *eventHeap) Push(x any)   { *h = append(*h, x.(event)) }
-func (h *eventHeap) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return e
-}
+const never = time.Duration(1<<63 - 1)
 
 // New returns an empty world.
 func New(seed uint64) *World {
-	return &World{Rand: rand.New(rand.NewPCG(seed, 0x10c4)), Wall: 1_700_000_000,
-		Net: Net{MinDelay: 200 * time.Microsecond, MeanDelay: 300 * time.Microsecond, Cut: map[[2]string]bool{}, RosterDelay: 500 * time.Millisecond}}
+	return &World{Rand: rand.New(rand.NewPCG(seed, 0x10c4)), Wall: 1_700_000_000, byID: map[ownership.NodeID]*Node{},
+		Net: Net{MinDelay: 200 * time.Microsecond, MeanDelay: 300 * time.Microsecond, RosterDelay: 500 * time.Millisecond}}
 }
 
-// Start adds a node. Its roster shows it to the others, and them to it.
+// Start adds a node whose clock shows an hour more than true time. Its roster
+// shows it to the others, and them to it.
 func (w *World) Start(name string, cfg ownership.Config) *Node {
-	w.lastID++
-	cfg.ID = ownership.NodeID(w.lastID)
+	return w.start(name, cfg, 0, 0)
+}
+
+func (w *World) start(name string, cfg ownership.Config, offset time.Duration, ratePPM int) *Node {
+	n := &Node{Name: name, Index: len(w.Nodes), World: w, RatePPM: ratePPM, armed: never,
+		base: ownership.Time(time.Hour + w.Now + offset), since: w.Now}
+	w.Nodes = append(w.Nodes, n)
+	w.Net.grow(len(w.Nodes))
+	cfg.ID = w.newID(n)
 	cfg.Client = ownership.ClientID(1000 + w.lastID)
 	cfg.Name, cfg.Addr = name, name
-	n := &Node{Name: name, World: w, Config: cfg, dead: map[string]bool{}}
-	w.Nodes = append(w.Nodes, n)
+	cfg.Buggify = func(s ownership.Site) bool { return n.Sites>>s&1 != 0 }
+	n.Config = cfg
 	n.Core = ownership.New(cfg, n.Local())
-	w.rosterChanged()
-	w.post(event{at: w.Now, to: n})
+	w.arm(n, w.Now)
+	w.newsForAll(0)
 	return n
+}
+
+// newID is a NodeID for a node that starts or is born again. With a seed it
+// follows from the node's name and the count of its births alone, so that it does
+// not depend on what else happens.
+func (w *World) newID(n *Node) ownership.NodeID {
+	w.lastID++
+	n.births++
+	id := ownership.NodeID(w.lastID)
+	if w.seed != 0 {
+		id = ownership.NodeID(mix(mix(w.seed, n.births), hashString(n.Name)))
+	}
+	w.byID[id] = n
+	return id
 }
 
 // Node returns the running node of this name, nil if there is none.
@@ -121,76 +138,96 @@ func (w *World) Node(name string) *Node {
 	return nil
 }
 
+// ByID returns the running node that has this NodeID now, nil if there is none.
+func (w *World) ByID(id ownership.NodeID) *Node {
+	if n := w.byID[id]; n != nil && !n.Crashed && n.Core.ID() == id {
+		return n
+	}
+	return nil
+}
+
 // Local is the node's own clock.
 func (n *Node) Local() ownership.Time { return n.LocalAt(n.World.Now) }
 
 // LocalAt is the node's own clock at a true time.
 func (n *Node) LocalAt(at time.Duration) ownership.Time {
-	return ownership.Time(n.Offset + time.Hour + at + at/1_000_000*time.Duration(n.RatePPM))
+	d := at - n.since
+	return n.base + ownership.Time(d+d/1_000_000*time.Duration(n.RatePPM))
 }
 
 // trueAt is the first true time at which the node's clock shows t.
 func (n *Node) trueAt(t ownership.Time) time.Duration {
-	d := time.Duration(t) - n.Offset - time.Hour
-	at := d - d/1_000_000*time.Duration(n.RatePPM)
-	for n.LocalAt(at) < t {
-		at += time.Duration(t-n.LocalAt(at)) + 1
+	d, at := time.Duration(t-n.base), n.since
+	rate := 1_000_000 + time.Duration(n.RatePPM)
+	at += d/rate*1_000_000 + d%rate*1_000_000/rate
+	for n.LocalAt(at) < t { // rounding, and LocalAt's own
+		at += 1 + time.Duration(t-n.LocalAt(at))/2
 	}
 	return at
 }
 
-func (w *World) post(e event) {
-	w.order++
-	e.order = w.order
-	heap.Push(&w.events, e)
+// SetClock lets a node's clock jump by so much and run at another rate from now.
+func (w *World) SetClock(n *Node, jump time.Duration, ratePPM int) {
+	n.base, n.since, n.RatePPM = n.Local()+ownership.Time(jump), w.Now, ratePPM
+	w.arm(n, w.Now)
 }
 
 // At calls f at a true time.
-func (w *World) At(at time.Duration, f func()) { w.post(event{at: max(at, w.Now), call: f}) }
+func (w *World) At(at time.Duration, f func()) {
+	w.queue.push(max(at, w.Now), event{kind: callDue, call: f})
+}
 
 // After calls f after d of true time.
 func (w *World) After(d time.Duration, f func()) { w.At(w.Now+d, f) }
 
+// arm makes sure that a node's timer comes at a true time, or before. A node has
+// one timer event in the queue as a rule: one that comes too early is set again.
+func (w *World) arm(n *Node, at time.Duration) {
+	n.wake = max(at, w.Now)
+	if n.wake < n.armed {
+		n.armed = n.wake
+		w.queue.push(n.wake, event{kind: timerDue, to: n})
+	}
+}
+
 // Input gives a core an input now.
-func (w *World) Input(n *Node, in ...ownership.Input) {
-	if n.Crashed {
-		return
+func (w *World) Input(n *Node, in ownership.Input) {
+	switch {
+	case n.Crashed:
+	case n.Frozen:
+		n.backlog = append(n.backlog, event{kind: callDue, call: func() { w.Input(n, in) }})
+	default:
+		w.step(n, in)
 	}
-	if n.Frozen {
-		for _, i := range in {
-			n.backlog = append(n.backlog, event{to: n, id: n.Core.ID(), input: i})
-		}
-		return
-	}
-	w.step(n, in...)
 }
 
 // Step handles the next event and says whether there was one.
 func (w *World) Step() bool {
-	if len(w.events) == 0 {
+	if w.queue.len() == 0 {
 		return false
 	}
-	e := heap.Pop(&w.events).(event)
-	if w.still++; e.at > w.Now {
+	at, e := w.queue.pop()
+	w.Events++
+	if w.still++; at > w.Now {
 		w.still = 0
+		w.Now = at
 	} else if w.still > 1_000_000 {
 		panic(fmt.Sprintf("a million events at one moment, the last for %v", e.to))
 	}
-	w.Now = e.at
 	w.handle(e)
 	return true
 }
 
 // RunFor lets d of true time pass.
-func (w *World) RunFor(d time.Duration) { w.RunUntil(w.Now+d, func() bool { return false }) }
+func (w *World) RunFor(d time.Duration) { w.RunUntil(w.Now+d, nil) }
 
 // RunUntil runs until done says so, at the latest until the true time end, and
-// returns whether it did.
+// returns whether it did. A done that is nil never does.
 func (w *World) RunUntil(end time.Duration, done func() bool) bool {
-	for !done() {
-		if len(w.events) == 0 || w.events[0].at > end {
-			w.Now = end
-			return done()
+	for done == nil || !done() {
+		if w.queue.len() == 0 || w.queue.next() > end {
+			w.Now = max(w.Now, end)
+			return done != nil && done()
 		}
 		w.Step()
 	}
@@ -198,191 +235,132 @@ func (w *World) RunUntil(end time.Duration, done func() bool) bool {
 }
 
 func (w *World) handle(e event) {
-	if e.call != nil {
+	if e.kind == callDue {
 		e.call()
 		return
 	}
 	n := e.to
+	if e.kind == timerDue {
+		n.armed = never
+	}
 	if n.Crashed {
+		if e.kind == messageArrives {
+			w.lost(&e, "receiver gone")
+		}
 		return
 	}
 	if n.Frozen {
-		n.backlog = append(n.backlog, e)
-		return
-	}
-	if e.input == nil { // a timer, unless a later step has moved it
-		if w.Now >= n.wake {
-			w.step(n, ownership.Tick{Wall: w.Wall + int64(w.Now/time.Second)})
+		if e.kind != timerDue { // Thaw begins with a tick
+			n.backlog = append(n.backlog, e)
 		}
 		return
 	}
-	if e.from != nil {
-		if e.id != n.Core.ID() { // sent to a NodeID of before
+	switch e.kind {
+	case timerDue:
+		if w.Now < n.wake { // a later step has moved it
+			w.arm(n, n.wake)
 			return
 		}
-		if w.Net.Cut[[2]string{e.from.Name, n.Name}] {
-			return
-		}
-		if m := e.input.(ownership.Receive); w.Deliver != nil && !w.Deliver(e.from, n, m.Message) {
-			return
-		}
-		if w.OnDeliver != nil {
-			w.OnDeliver(e.from, n, e.input.(ownership.Receive).Message)
-		}
+		w.step(n, ownership.Tick{Wall: w.Wall + int64(w.Now/time.Second)})
+	case gossipNews:
+		w.tellRoster(n)
+	case messageArrives:
+		w.arrive(&e)
 	}
-	w.step(n, e.input)
 }
 
-func (w *World) step(n *Node, in ...ownership.Input) {
-	w.Steps++
+// step is the one place where a core moves.
+func (w *World) step(n *Node, in ownership.Input) {
 	now := n.Local()
-	out := n.Core.Step(now, in...)
+	out := n.Core.Step(now, in)
 	if w.OnStep != nil {
-		w.OnStep(n, now, in, out)
+		w.OnStep(n, now, []ownership.Input{in}, out)
 	}
-	n.wake = 1 << 62
+	w.Hash = mix(w.Hash, uint64(w.Now)<<8^uint64(n.Index)<<4^uint64(len(out.Send))<<1^uint64(len(out.Notify)))
 	if out.Wake < 1<<62 {
-		n.wake = n.trueAt(out.Wake)
-		w.post(event{at: max(n.wake, w.Now), to: n})
+		w.arm(n, n.trueAt(out.Wake))
+	} else {
+		n.wake = never
 	}
 	from := n.Core.ID()
-	for _, e := range out.Send {
-		w.send(n, from, e)
+	for i := range out.Send {
+		w.send(n, from, &out.Send[i])
 	}
-	for _, e := range slices.Clone(out.Notify) {
-		w.notified(n, e)
-	}
-}
-
-func (w *World) send(n *Node, id ownership.NodeID, e ownership.Envelope) {
-	if w.OnSend != nil {
-		w.OnSend(n, e)
-	}
-	for _, to := range w.Nodes {
-		if to.Crashed || to.Core.ID() != e.To {
-			continue
+	if len(out.Notify) > 0 {
+		// What an event starts may step this core again, and its Output is its own.
+		for _, e := range append([]ownership.Event(nil), out.Notify...) {
+			w.notified(n, e)
 		}
-		if w.Net.Loss > 0 && w.Rand.Float64() < w.Net.Loss {
-			return
-		}
-		copies := 1
-		if w.Net.Twice > 0 && w.Rand.Float64() < w.Net.Twice {
-			copies = 2
-		}
-		for range copies {
-			w.post(event{at: w.Now + w.delay(), to: to, id: e.To, from: n,
-				input: ownership.Receive{From: id, Mesh: e.Mesh, Message: e.Message}})
-		}
-		return
 	}
-}
-
-func (w *World) delay() time.Duration {
-	if w.Net.MeanDelay == 0 {
-		return w.Net.MinDelay
-	}
-	return w.Net.MinDelay + time.Duration(w.Rand.ExpFloat64()*float64(w.Net.MeanDelay))
 }
 
 func (w *World) notified(n *Node, e ownership.Event) {
 	switch e.(type) {
 	case ownership.Dropped, ownership.Abandoned:
-		w.After(time.Millisecond, func() {
-			if n.Crashed {
-				return
-			}
-			w.lastID++
-			w.Input(n, ownership.Rebirth{ID: ownership.NodeID(w.lastID)})
-			w.rosterChanged()
-		})
+		w.After(time.Millisecond, func() { w.rebirth(n) })
 	}
 	if w.OnEvent != nil {
 		w.OnEvent(n, e)
 	}
 }
 
+// rebirth gives a node that was dropped its new NodeID (V6), as the runtime does.
+func (w *World) rebirth(n *Node) {
+	if n.Crashed {
+		return
+	}
+	old := n.Core.ID()
+	w.Input(n, ownership.Rebirth{ID: w.newID(n)})
+	if n.Core.ID() != old {
+		w.newsForAll(0)
+	}
+}
+
 // Crash stops a node for good. The others' rosters learn it later.
 func (w *World) Crash(n *Node) {
-	n.Crashed = true
-	w.After(w.Net.RosterDelay, w.rosterChanged)
+	if n.Crashed {
+		return
+	}
+	n.Crashed, n.crashed, n.backlog = true, w.Now, nil
+	w.newsForAll(w.Net.RosterDelay)
 }
 
 // Freeze stops a node's execution until Thaw, as SIGSTOP does: its clock runs
 // on, what is sent to it waits.
 func (w *World) Freeze(n *Node) {
 	n.Frozen = true
-	w.After(w.Net.RosterDelay, w.rosterChanged)
+	w.newsForAll(w.Net.RosterDelay)
 }
 
 // Thaw lets a frozen node go on: first its timers, then what has waited.
 func (w *World) Thaw(n *Node) {
-	if !n.Frozen {
+	if !n.Frozen || n.Crashed {
 		return
 	}
 	n.Frozen = false
-	w.post(event{at: w.Now, to: n})
-	n.wake = w.Now
+	n.armed = never
+	w.arm(n, w.Now)
 	for _, e := range n.backlog {
-		e.at = w.Now
-		w.post(e)
+		w.queue.push(w.Now, e)
 	}
 	n.backlog = nil
-	w.After(w.Net.RosterDelay, w.rosterChanged)
-}
-
-// Cut stops messages between two nodes, both ways; Mend lets them pass again.
-func (w *World) Cut(a, b string) {
-	w.CutOneWay(a, b)
-	w.CutOneWay(b, a)
-}
-
-// CutOneWay stops messages from a to b.
-func (w *World) CutOneWay(a, b string) {
-	w.Net.Cut[[2]string{a, b}] = true
-	w.After(w.Net.RosterDelay, w.rosterChanged)
-}
-
-// Mend undoes every Cut.
-func (w *World) Mend() {
-	clear(w.Net.Cut)
-	w.After(w.Net.RosterDelay, w.rosterChanged)
-}
-
-// Split cuts the named nodes off from all others.
-func (w *World) Split(names ...string) {
-	for _, n := range w.Nodes {
-		for _, m := range w.Nodes {
-			if slices.Contains(names, n.Name) != slices.Contains(names, m.Name) {
-				w.Net.Cut[[2]string{n.Name, m.Name}] = true
-			}
-		}
-	}
-	w.After(w.Net.RosterDelay, w.rosterChanged)
-}
-
-// rosterChanged tells every node what gossip has come to believe.
-func (w *World) rosterChanged() {
-	for _, n := range w.Nodes {
-		if n.Crashed {
-			continue
-		}
-		var peers []ownership.Peer
-		for _, m := range w.Nodes {
-			if m == n {
-				continue
-			}
-			dead := m.Crashed || m.Frozen || w.Net.Cut[[2]string{m.Name, n.Name}] || n.dead[m.Name]
-			id := m.Core.ID()
-			peers = append(peers, ownership.Peer{Member: ownership.Member{ID: id, Name: m.Name, Addr: m.Name, Zone: m.Config.Zone}, Dead: dead})
-		}
-		w.Input(n, ownership.Roster{Peers: peers})
-	}
-}
-
-// Lie makes a node's roster call another dead, or stop doing so.
-func (w *World) Lie(n *Node, about string, dead bool) {
-	n.dead[about] = dead
-	w.rosterChanged()
+	w.newsForAll(w.Net.RosterDelay)
 }
 
 func (n *Node) String() string { return fmt.Sprintf("%s/%d", n.Name, n.Core.ID()) }
+
+// mix folds v into a hash: the finalizer of splitmix64 (Steele, Lea, Flood 2014).
+func mix(h, v uint64) uint64 {
+	x := h + v + 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+func hashString(s string) uint64 {
+	h := uint64(14695981039346656037) // FNV-1a
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return h
+}

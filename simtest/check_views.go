@@ -1,0 +1,126 @@
+package simtest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
+	"github.com/lockmesh/lockmesh/ring"
+)
+
+func partitionOf(key string, p ownership.Params) ownership.Partition {
+	return ownership.Partition(ring.Partition(key, p.Partitions))
+}
+
+// learned: a mesh has one view at each epoch, and views form one chain.
+func (ch *Checker) learned(n *Node, e ownership.ViewLearned) {
+	v := e.View
+	id := viewID{v.Mesh, v.Epoch}
+	if known := ch.views[id]; known != nil {
+		if known != v && !sameView(known, v) {
+			ch.fail("view", nil, "%s has learned another view of epoch %d", n, v.Epoch)
+		}
+		return
+	}
+	ch.views[id] = v
+	ch.Views++
+	ch.lastView = ch.w.Now
+	if !n.outside && (ch.chain == nil || ch.chain.Epoch < v.Epoch) {
+		ch.chain = v
+	}
+	before := ch.views[viewID{v.Mesh, v.Epoch - 1}]
+	ch.Goals.view(before, v)
+	if err := v.Validate(); err != nil {
+		ch.fail("view", nil, "epoch %d: %v", v.Epoch, err)
+	}
+	if before == nil {
+		if v.Mesh != ch.firstMesh(v) {
+			ch.fail("view", nil, "epoch %d of mesh %d follows nothing", v.Epoch, v.Mesh)
+		}
+		return
+	}
+	ch.follows(before, v)
+}
+
+// firstMesh is v's mesh if v can be a founders' view: all its groups are of its
+// own term.
+func (ch *Checker) firstMesh(v *ownership.View) ownership.MeshID {
+	for _, g := range v.Groups {
+		if g.Term != ownership.Term(v.Epoch) {
+			return 0
+		}
+	}
+	return v.Mesh
+}
+
+// follows holds the rules of V5 and V7 against two views that follow each other.
+func (ch *Checker) follows(before, v *ownership.View) {
+	dropped := slices.ContainsFunc(before.Members, func(m ownership.Member) bool { return v.Member(m.ID) == nil })
+	if len(v.Voters) < len(before.Voters) && !dropped {
+		ch.fail("view", nil, "epoch %d has %d voters after %d, and nobody was dropped", v.Epoch, len(v.Voters), len(before.Voters))
+	}
+	for _, id := range before.Voters {
+		// V5: voters that stay members stay voters, but for the last seated.
+		if v.Member(id) != nil && !slices.Contains(v.Voters, id) && id != before.Voters[len(before.Voters)-1] && !dropped {
+			ch.fail("view", nil, "epoch %d takes the seat of voter %d, who stays", v.Epoch, id)
+		}
+	}
+	for p, g := range v.Groups {
+		b := before.Groups[p]
+		if g.Term == b.Term && !slices.Equal(g.Replicas, b.Replicas) {
+			ch.fail("view", nil, "epoch %d: partition %d has another list in the same term %d", v.Epoch, p, g.Term)
+		}
+		if g.Term != b.Term && (len(g.Prior) == 0 || g.Prior[len(g.Prior)-1].Term != b.Term) {
+			ch.fail("view", nil, "epoch %d: the prior configurations of partition %d lack the last one", v.Epoch, p)
+		}
+	}
+}
+
+func sameView(a, b *ownership.View) bool {
+	return a.Mesh == b.Mesh && a.Epoch == b.Epoch && slices.Equal(a.Members, b.Members) && slices.Equal(a.Voters, b.Voters) &&
+		slices.EqualFunc(a.Groups, b.Groups, func(x, y ownership.Group) bool {
+			return x.Term == y.Term && slices.Equal(x.Replicas, y.Replicas) && len(x.Prior) == len(y.Prior)
+		})
+}
+
+// sent sees every message as it leaves. It maps requests to calls, and holds the
+// promise about minorities: whoever sends a certified answer has, within
+// MembershipTTL, heard of a majority of the voters of its view.
+func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
+	switch m := e.Message.(type) {
+	case ownership.Answer:
+		switch m.Outcome {
+		case ownership.OutcomeWaiting, ownership.OutcomeMoved, ownership.OutcomeInvalid:
+		default:
+			ch.certified(n, KindName(m.Kind()))
+		}
+	case ownership.HeartbeatAck:
+		ch.certified(n, KindName(m.Kind()))
+	default:
+		ch.Goals.sent(n, e)
+	}
+}
+
+func (ch *Checker) certified(n *Node, what string) {
+	if ch.Wild {
+		return
+	}
+	v := n.Core.View()
+	heard := 0
+	ttl := v.Params.MembershipTTL
+	oldest := ch.w.Now - ttl - time.Duration(int64(ttl)/1_000_000*int64(v.Params.DriftPPM)) - 1
+	for _, id := range v.Voters {
+		if id == n.Core.ID() {
+			heard++
+		} else if o := ch.w.byID[id]; o != nil && o != n {
+			if at := ch.w.Net.link(o, n).heard; at != 0 && at >= oldest {
+				heard++
+			}
+		}
+	}
+	if heard <= len(v.Voters)/2 {
+		ch.fail("minority", nil, "%s sends %s at epoch %d, and has heard %d of %d voters within MembershipTTL", n, what, v.Epoch, heard, len(v.Voters))
+	}
+}
+
+func (ch *Checker) delivered(f *Flight) { ch.Goals.delivered(ch, f) }

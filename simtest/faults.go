@@ -1,0 +1,467 @@
+package simtest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
+)
+
+// class is one kind of fault. A run draws which are on; each comes again and
+// again with its own mean interval.
+type class struct {
+	name string
+	do   func(*swarm)
+	// rare is how much less often than others it is on, 0 and 1: as often.
+	rare int
+}
+
+// Classes are the fault classes by name, for Options.Faults.
+func Classes() []string {
+	var names []string
+	for _, c := range classes {
+		names = append(names, c.name)
+	}
+	return append(names, "loss", "twice", "growth", "wild")
+}
+
+var classes = []class{
+	{"crash", (*swarm).crash, 0},
+	{"mass", (*swarm).mass, 4},
+	{"restart", (*swarm).restart, 0},
+	{"pause", (*swarm).pause, 0},
+	{"cut", (*swarm).cut, 0},
+	{"split", (*swarm).split, 0},
+	{"clog", (*swarm).clog, 0},
+	{"hold", (*swarm).hold, 0},
+	{"lose", (*swarm).lose, 0},
+	{"slow", (*swarm).slow, 2},
+	{"lie", (*swarm).lie, 0},
+	{"stale", (*swarm).stale, 2},
+	{"join", (*swarm).join, 0},
+	{"leave", (*swarm).leave, 0},
+	{"roll", (*swarm).roll, 4},
+	{"site", (*swarm).site, 0},
+	{"trap", nil, 0}, // see setTrap
+	{"refound", (*swarm).refound, 6},
+}
+
+// drawClasses draws which faults are on, and the network's own.
+func (s *swarm) drawClasses(only []string) {
+	r, net, ttl := s.r, &s.Net, s.Params.MembershipTTL
+	allowed := func(name string) bool { return only == nil || slices.Contains(only, name) }
+	chance := pick(r, 2, 3, 6)
+	for i := range classes {
+		c := &classes[i]
+		// The draws are made whatever is allowed: limiting the classes leaves the
+		// others as they were.
+		if on := r.IntN(chance*max(1, c.rare)) == 0; on && allowed(c.name) {
+			s.classes = append(s.classes, c)
+		}
+	}
+	loss, twice, late := 0.3*r.Float64(), 0.3*r.Float64(), pick(r, 0, 0, ttl/4, 2*ttl, s.Params.MaxTTL)
+	if r.IntN(3) == 0 && allowed("loss") {
+		net.Loss = loss
+	}
+	if r.IntN(3) == 0 && allowed("twice") {
+		net.Twice, net.LateCopy = twice, late
+	}
+	if r.IntN(8) == 0 && allowed("growth") {
+		s.classes = append(s.classes, &class{name: "growth", do: (*swarm).grow})
+	}
+	if r.IntN(10) == 0 && allowed("wild") {
+		s.Checker.Wild = true
+		s.classes = append(s.classes, &class{name: "wild", do: (*swarm).wild})
+	}
+	if s.on("trap") {
+		s.drawTrap()
+	}
+}
+
+func (s *swarm) on(name string) bool {
+	return slices.ContainsFunc(s.classes, func(c *class) bool { return c.name == name })
+}
+
+// plan lets a class come again and again.
+func (s *swarm) plan(c *class) {
+	if c.do == nil {
+		return
+	}
+	mean := s.gap * time.Duration(len(s.classes)*max(1, c.rare))
+	var next func()
+	next = func() {
+		if s.over {
+			return
+		}
+		s.faults++
+		c.do(s)
+		s.After(s.exp(mean), next)
+	}
+	s.After(s.exp(mean), next)
+}
+
+// target is a running node, nil if there is none: as often as not one with a part
+// to play for a key that clients want.
+func (s *swarm) target() *Node {
+	up := s.up()
+	if len(up) == 0 {
+		return nil
+	}
+	any := up[s.r.IntN(len(up))]
+	v := s.Checker.chain
+	if v == nil {
+		return any
+	}
+	key := s.keys[s.r.IntN(len(s.keys))]
+	g := v.Groups[partitionOf(key, s.Params)]
+	var id ownership.NodeID
+	switch s.r.IntN(8) {
+	case 0, 1:
+		id = g.Owner()
+	case 2:
+		id = g.Replicas[s.r.IntN(len(g.Replicas))]
+	case 3:
+		id = v.Voters[s.r.IntN(len(v.Voters))]
+	case 4:
+		if k := s.Checker.keys[key]; k != nil && len(k.believers) > 0 && !k.believers[0].Node.Crashed {
+			return k.believers[0].Node
+		}
+	}
+	if n := s.ByID(id); n != nil {
+		return n
+	}
+	return any
+}
+
+// pair is two different running nodes.
+func (s *swarm) pair() (a, b *Node) {
+	a, b = s.target(), s.target()
+	if a == b {
+		return nil, nil
+	}
+	return a, b
+}
+
+// while is how long a fault lasts: around the lengths that the protocol counts in.
+func (s *swarm) while() time.Duration {
+	p := s.Params
+	base := pick(s.r, p.MembershipTTL/8, p.MembershipTTL/2, p.MembershipTTL, 2*p.MembershipTTL, 4*p.MembershipTTL, p.MaxTTL, p.MaxTTL/2)
+	if s.r.IntN(2) == 0 {
+		return base + time.Duration((s.r.Float64()-0.3)*0.4*float64(base)) // just before or beyond
+	}
+	return s.exp(base)
+}
+
+func (s *swarm) later(d time.Duration, a Action) {
+	s.After(d, func() {
+		if !s.healed {
+			s.Do(a)
+		}
+	})
+}
+
+// spare says that a node can be lost for good: the mesh goes on without it,
+// unless this run is to go beyond that.
+func (s *swarm) spare(n *Node) bool {
+	if n == nil || n.Crashed {
+		return false
+	}
+	if s.beyond || s.early && s.Checker.chain == nil {
+		return len(s.up()) > 1
+	}
+	was := n.outside
+	n.outside = true
+	fine := s.Checker.Alive()
+	n.outside = was
+	return fine
+}
+
+func (s *swarm) crash() {
+	if n := s.target(); s.spare(n) {
+		s.Do(Action{Verb: Crash, Node: n.Name})
+		if s.r.IntN(2) == 0 {
+			s.After(s.exp(s.Params.MembershipTTL), s.join)
+		}
+	}
+}
+
+// restart is a client's process that starts again.
+func (s *swarm) restart() {
+	if n := s.target(); s.spare(n) {
+		s.Do(Action{Verb: Crash, Node: n.Name})
+		s.After(s.exp(50*time.Millisecond), s.join)
+	}
+}
+
+// mass crashes several of one group at once: fewer than, as many as, or more than
+// it can miss.
+func (s *swarm) mass() {
+	v := s.Checker.chain
+	if v == nil || len(s.up()) < 3 {
+		return
+	}
+	g := v.Groups[s.r.IntN(len(v.Groups))]
+	for _, id := range g.Replicas[:s.r.IntN(len(g.Replicas)+1)] {
+		if n := s.ByID(id); s.spare(n) {
+			s.Do(Action{Verb: Crash, Node: n.Name})
+			s.After(s.exp(s.Params.MembershipTTL), s.join)
+		}
+	}
+}
+
+func (s *swarm) pause() {
+	if n := s.target(); n != nil && !n.Frozen {
+		s.Do(Action{Verb: Pause, Node: n.Name})
+		d := s.while()
+		if s.r.IntN(3) == 0 {
+			d = 10*time.Millisecond + s.exp(s.Params.MaxTTL)
+		}
+		s.later(d, Action{Verb: Resume, Node: n.Name})
+	}
+}
+
+func (s *swarm) cut() {
+	if a, b := s.pair(); a != nil {
+		s.cutFor(a, b, s.while(), s.r.IntN(2) == 0)
+	}
+}
+
+func (s *swarm) cutFor(a, b *Node, d time.Duration, oneWay bool) {
+	s.Do(Action{Verb: Cut, Node: a.Name, Other: b.Name})
+	s.later(d, Action{Verb: Mend, Node: a.Name, Other: b.Name})
+	if !oneWay {
+		s.Do(Action{Verb: Cut, Node: b.Name, Other: a.Name})
+		s.later(d, Action{Verb: Mend, Node: b.Name, Other: a.Name})
+	}
+}
+
+// split partitions the network: one node alone, halves, random groups, or halves
+// with a bridge; at times one way only; and then for a least duration, since a
+// partition that heals at once shows nothing.
+func (s *swarm) split() {
+	up := s.up()
+	if len(up) < 2 {
+		return
+	}
+	side := make(map[*Node]int)
+	bridge := (*Node)(nil)
+	switch s.r.IntN(4) {
+	case 0:
+		side[s.target()] = 1
+	case 1:
+		bridge = s.target()
+		fallthrough
+	case 2:
+		for i, j := range s.r.Perm(len(up)) {
+			side[up[j]] = i % 2
+		}
+	default:
+		groups := 2 + s.r.IntN(3)
+		for _, n := range up {
+			side[n] = s.r.IntN(groups)
+		}
+	}
+	d := s.Params.MembershipTTL/2 + s.while()
+	oneWay := s.r.IntN(4) == 0
+	for i, a := range up {
+		for _, b := range up[i+1:] {
+			if side[a] != side[b] && a != bridge && b != bridge {
+				if side[a] > side[b] {
+					a, b = b, a
+				}
+				s.cutFor(a, b, d, oneWay)
+			}
+		}
+	}
+}
+
+// links are some ways through the network: one, all into a node, all out of it,
+// or all.
+func (s *swarm) links(f func(a, b *Node)) {
+	n, up := s.target(), s.up()
+	shape := s.r.IntN(5)
+	for _, a := range up {
+		for _, b := range up {
+			if a == b {
+				continue
+			}
+			switch shape {
+			case 0:
+				if a == n {
+					f(a, b)
+				}
+			case 1:
+				if b == n {
+					f(a, b)
+				}
+			case 2:
+				f(a, b)
+			}
+		}
+	}
+	if shape > 2 {
+		if a, b := s.pair(); a != nil {
+			f(a, b)
+		}
+	}
+}
+
+// clog lets a link stand still and then deliver all at once. A swizzle: several
+// links stop one after the other and go on in another order (FoundationDB).
+func (s *swarm) clog() {
+	d := s.while()
+	s.links(func(a, b *Node) {
+		s.Do(Action{Verb: Clog, Node: a.Name, Other: b.Name, Kinds: AllKinds})
+		s.later(d+s.exp(d/4), Action{Verb: Unclog, Node: a.Name, Other: b.Name})
+	})
+}
+
+// biased are sets of kinds that an adversary holds back: acknowledgements,
+// decisions, and each kind by itself.
+func (s *swarm) biased() Kinds {
+	if s.r.IntN(4) == 0 {
+		return pick(s.r,
+			KindSet(ownership.KindAcceptAck, ownership.KindConfirmAck),
+			KindSet(ownership.KindDecided),
+			KindSet(ownership.KindRenewAck),
+			KindSet(ownership.KindAccepted, ownership.KindPromise),
+			KindSet(ownership.KindAnswer, ownership.KindHeartbeatAck),
+			KindSet(ownership.KindSettled, ownership.KindSettledAck),
+			KindSet(ownership.KindHeartbeat, ownership.KindHeartbeatAck),
+			KindSet(ownership.KindSealAck, ownership.KindInstall))
+	}
+	return KindSet(ownership.Kind(1 + s.r.IntN(len(kindNames))))
+}
+
+// hold keeps some kinds of messages back and delivers them late: plain random
+// delays hardly ever let one old message meet a much later state.
+func (s *swarm) hold() {
+	kinds, d := s.biased(), s.while()
+	s.links(func(a, b *Node) {
+		s.Do(Action{Verb: Clog, Node: a.Name, Other: b.Name, Kinds: kinds})
+		s.later(d, Action{Verb: Unclog, Node: a.Name, Other: b.Name})
+	})
+}
+
+// lose is a way on which some kinds do not pass for a while; gossip sees nothing.
+func (s *swarm) lose() {
+	kinds, d := s.biased(), s.while()
+	s.links(func(a, b *Node) {
+		s.Do(Action{Verb: Lose, Node: a.Name, Other: b.Name, Kinds: kinds})
+		s.later(d, Action{Verb: Lose, Node: a.Name, Other: b.Name})
+	})
+}
+
+func (s *swarm) slow() {
+	factor, d := pick(s.r, 10, 100, 1000), s.while()
+	s.links(func(a, b *Node) {
+		s.Do(Action{Verb: Slow, Node: a.Name, Other: b.Name, N: factor})
+		s.later(d, Action{Verb: Slow, Node: a.Name, Other: b.Name})
+	})
+}
+
+// lie makes gossip wrong at one node: somebody is dead who is not; at times
+// flapping.
+func (s *swarm) lie() {
+	a, b := s.pair()
+	if a == nil {
+		return
+	}
+	at := time.Duration(0)
+	for range pick(s.r, 1, 1, 4) {
+		s.later(at, Action{Verb: LieDead, Node: a.Name, Other: b.Name})
+		at += s.while()
+		s.later(at, Action{Verb: Truth, Node: a.Name, Other: b.Name})
+		at += s.exp(s.Params.MembershipTTL / 2)
+	}
+}
+
+// stale keeps gossip's news from a node.
+func (s *swarm) stale() {
+	if n := s.target(); n != nil {
+		s.Do(Action{Verb: Deafen, Node: n.Name})
+		s.later(s.while(), Action{Verb: Listen, Node: n.Name})
+	}
+}
+
+func (s *swarm) leave() {
+	if n := s.target(); s.spare(n) {
+		s.Do(Action{Verb: LeaveNow, Node: n.Name})
+		s.After(s.exp(s.Params.MembershipTTL), s.join)
+	}
+}
+
+// roll is a rolling restart: one after the other leaves, or is killed, and comes
+// back as a new node.
+func (s *swarm) roll() {
+	verb := pick(s.r, LeaveNow, Crash)
+	gap := s.while()
+	for i, n := range s.up() {
+		at := time.Duration(i) * gap
+		s.After(at, func() {
+			if !s.over && s.spare(n) {
+				s.Do(Action{Verb: verb, Node: n.Name})
+			}
+		})
+		s.After(at+gap/2, s.join)
+	}
+}
+
+// grow lets the mesh grow 1→3→5 …, and shrink.
+func (s *swarm) grow() {
+	if len(s.up()) < 6 && s.r.IntN(3) != 0 {
+		s.join()
+		s.join()
+		return
+	}
+	s.leave()
+}
+
+// site turns buggify sites on at a node for a while.
+func (s *swarm) site() {
+	if n := s.target(); n != nil {
+		s.Do(Action{Verb: Site, Node: n.Name, N: 1 + s.r.IntN(1<<ownership.Sites-1)})
+		s.later(s.while(), Action{Verb: Site, Node: n.Name})
+	}
+}
+
+// wild lets a clock jump, or run far beyond the bound.
+func (s *swarm) wild() {
+	if n := s.target(); n != nil {
+		jump := time.Duration((s.r.Float64() - 0.3) * 2 * float64(s.Params.MaxTTL))
+		s.Do(Action{Verb: Clock, Node: n.Name, For: jump, Rate: pick(s.r, 0, 300_000, -300_000, s.r.IntN(200_000)-100_000)})
+	}
+}
+
+// refound stops the whole mesh, but for one or two nodes that go on cut off and
+// have no majority, and starts another one that knows nothing of it.
+func (s *swarm) refound() {
+	v := s.Checker.chain
+	// Epochs count from the wall clock: fewer than one view a second on average.
+	if v == nil || s.founders < 3 || len(s.up()) < 3 || int64(v.Epoch) >= s.Wall+int64(s.Now/time.Second)-epochOrigin {
+		return
+	}
+	spared := 0
+	for _, n := range s.up() {
+		voter := slices.Contains(v.Voters, n.Core.ID())
+		if spared == 0 && len(v.Voters) >= 3 && n.Core.View() == v && (voter || s.r.IntN(2) == 0) {
+			spared++
+			s.Do(Action{Verb: Outside, Node: n.Name})
+		} else {
+			s.Do(Action{Verb: Crash, Node: n.Name})
+		}
+	}
+	s.Checker.refounded()
+	n := s.founders
+	for range n {
+		s.After(s.exp(s.Params.MembershipTTL/2), func() {
+			if !s.over {
+				s.startNode(n, false)
+			}
+		})
+	}
+	s.founders = 0 // once a run
+}
+
+// epochOrigin is where epochs count from, in unix seconds (package ownership).
+const epochOrigin = 946_684_799

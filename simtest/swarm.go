@@ -1,0 +1,409 @@
+package simtest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
+)
+
+// Options say how a seed is played.
+type Options struct {
+	// Faults limits the fault classes to these names (see Classes); nil: any.
+	Faults []string
+	// Record keeps what was done, so that Result.Trace can be replayed and cut down.
+	Record bool
+	// Watch, if not nil, is called with the stage before anything happens on it.
+	Watch func(*Stage)
+}
+
+// Result is what a run came to.
+type Result struct {
+	Seed      uint64
+	Events    int
+	Simulated time.Duration
+	Grants    int
+	Views     int
+	Faults    int
+	Healed    bool // it was asked to come to rest, and did
+	Failures  []Failure
+	Stack     string // of a panic
+	Hash      uint64 // of all that happened
+	Goals     Goals
+	Trace     *Trace // if it was recorded
+	Checker   *Checker
+}
+
+// swarm directs one random run. Each seed draws which fault classes are on and
+// how they behave, and what clients do ("swarm testing", Groce et al. 2012): a run
+// with everything on finds less than many with a few things each.
+type swarm struct {
+	*Stage
+	r        *rand.Rand // of the director; the network has its own
+	keys     []string
+	founders int
+	pace     time.Duration // mean time between two calls of a client
+	grip     time.Duration // mean time that a lock is held
+	patience time.Duration // mean time that is waited for one
+	gap      time.Duration // mean time between two faults
+	early    bool          // faults begin before the mesh is founded
+	beyond   bool          // a majority of the voters may be lost
+	classes  []*class
+	handle   ownership.Handle
+	started  int
+	faults   int
+	begun    bool // the faults have
+	over     bool // the safety phase is
+	trap     trap
+}
+
+// Play runs one seed: a while under faults, then everything heals and must come
+// to rest.
+func Play(seed uint64, opt Options) (res Result) {
+	s := newSwarm(seed, opt)
+	ch := s.Checker
+	var rec *recorder
+	if opt.Record {
+		rec = record(s.Stage)
+	}
+	if opt.Watch != nil {
+		opt.Watch(s.Stage)
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			ch.fail("panic", nil, "%v", r)
+			res.Stack = string(debug.Stack())
+		}
+		res.Seed, res.Events, res.Simulated, res.Hash = seed, s.Events, s.Now, s.Hash
+		res.Grants, res.Views, res.Faults, res.Goals = ch.Grants, ch.Views, s.faults, ch.Goals
+		res.Failures, res.Checker = ch.Failures, ch
+		if rec != nil {
+			res.Trace = rec.trace(seed, s.Stage)
+		}
+	}()
+	s.setUp()
+	s.RunUntil(s.safetyPhase(), ch.failed)
+	s.over = true
+	if !ch.failed() {
+		res.Healed = s.mustRest()
+	}
+	return
+}
+
+func (ch *Checker) failed() bool { return len(ch.Failures) > 0 }
+
+func newSwarm(seed uint64, opt Options) *swarm {
+	r := rand.New(rand.NewPCG(seed, 0x5eed))
+	s := &swarm{r: r}
+	n := 1 + r.IntN(9)
+	if r.IntN(2) == 0 {
+		n = 2 + r.IntN(4) // the sizes that people run
+	}
+	ttl := pick(r, 200*time.Millisecond, 500*time.Millisecond, time.Second, 2*time.Second, 2*time.Second, 4*time.Second)
+	p := ownership.Params{
+		Partitions:    1 + r.IntN(pick(r, 1, 2, 8)),
+		Replicas:      1 + r.IntN(min(7, n)),
+		MembershipTTL: ttl,
+		MaxTTL:        max(200*time.Millisecond, ttl*time.Duration(pick(r, 2, 4, 12, 40))/4),
+		DriftPPM:      pick(r, 1_000, 10_000, 50_000),
+	}
+	if r.IntN(2) == 0 {
+		p.Replicas = min(3, n)
+	}
+	s.Stage = NewStage(seed, p)
+	s.founders = n
+	keys := pick(r, 1, 1, 2, 4, 30)
+	for i := range keys {
+		s.keys = append(s.keys, fmt.Sprintf("k%d", i))
+	}
+	s.pace = max(2*time.Millisecond, pick(r, ttl/40, ttl/10, ttl/2))
+	s.grip = pick(r, s.pace/10, s.pace/2, 2*s.pace, p.MaxTTL)
+	s.patience = pick(r, s.pace, 4*s.pace, 20*s.pace)
+	s.gap = pick(r, ttl/4, ttl, 3*ttl)
+	s.early = r.IntN(4) == 0
+	s.beyond = r.IntN(10) == 0
+	s.drawNet()
+	s.drawClasses(opt.Faults)
+	return s
+}
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+func (s *swarm) drawNet() {
+	r, net, ttl := s.r, &s.Net, s.Params.MembershipTTL
+	net.MeanDelay = pick(r, 300*time.Microsecond, 300*time.Microsecond, ttl/200, ttl/40, ttl/8)
+	net.RosterDelay = pick(r, 0, ttl/4, 2*ttl)
+	s.Wall += int64(r.IntN(1000))
+}
+
+// setUp starts the founders.
+func (s *swarm) setUp() {
+	fresh := s.r.IntN(4) != 0
+	spread := pick(s.r, 0, 0, 100*time.Millisecond, 3*time.Second)
+	n := s.founders
+	if s.on("growth") {
+		n = 1
+	}
+	for range n {
+		s.After(time.Duration(s.r.Float64()*float64(spread)), func() { s.startNode(n, fresh) })
+	}
+	s.Checker.letGo = s.holdOn
+	if s.trap.kinds != 0 {
+		s.setTrap()
+	}
+	if s.early {
+		s.begin()
+	} else {
+		s.awaitView(10)
+	}
+}
+
+// begin lets the faults begin.
+func (s *swarm) begin() {
+	s.begun = true
+	for _, c := range s.classes {
+		s.plan(c)
+	}
+}
+
+// awaitView begins when the mesh is founded, or has had its time.
+func (s *swarm) awaitView(tries int) {
+	if s.Checker.chain != nil || tries == 0 {
+		s.begin()
+		return
+	}
+	s.After(s.Params.MembershipTTL/2, func() { s.awaitView(tries - 1) })
+}
+
+// startNode starts a node and its client. Rates lie at the ends of what is
+// allowed as often as not: that is where margins show.
+func (s *swarm) startNode(founders int, fresh bool) {
+	if s.started >= 40 {
+		return
+	}
+	s.started++
+	bound := s.Params.DriftPPM * 99 / 100
+	rate := pick(s.r, -bound, bound, 0, s.r.IntN(2*bound+1)-bound)
+	name := fmt.Sprintf("n%d", s.started)
+	s.Do(Action{Verb: Start, Node: name, N: founders, Fresh: fresh, For: time.Duration(s.r.Int64N(int64(time.Hour))).Truncate(time.Second), Rate: rate})
+	n := s.Node(name)
+	if s.r.IntN(2) == 0 {
+		n.late = time.Duration(s.r.Int64N(int64(s.Net.RosterDelay) + 1))
+	}
+	s.After(s.exp(s.pace), func() { s.act(n) })
+}
+
+// join starts a node for a mesh that exists. It needs more founders than there
+// ever are: a joiner that hears nobody must not found a second mesh (fewer than
+// Founders + a majority of the first voters may be founding at once).
+func (s *swarm) join() {
+	if len(s.up()) < 9 && !s.over {
+		s.startNode(50, false)
+	}
+}
+
+func (s *swarm) exp(mean time.Duration) time.Duration {
+	return time.Duration(s.r.ExpFloat64() * float64(mean))
+}
+
+func (s *swarm) safetyPhase() time.Duration {
+	d := s.Params.MembershipTTL * time.Duration(6+s.r.IntN(25))
+	return min(max(d, 4*time.Second), 60*time.Second)
+}
+
+// act is one thing that a client does, and the next one later.
+func (s *swarm) act(n *Node) {
+	if n.Crashed || s.over {
+		return
+	}
+	if !n.Frozen {
+		s.call(n)
+	}
+	s.After(s.exp(s.pace), func() { s.act(n) })
+}
+
+func (s *swarm) call(n *Node) {
+	r := s.r
+	if open := len(s.Checker.Open()); open > 60 {
+		return
+	}
+	s.handle++
+	h := s.handle
+	ttl := max(20*time.Millisecond, s.Params.MaxTTL*time.Duration(1+r.IntN(4))/4)
+	s.Do(Action{Verb: Lock, Node: n.Name, Key: s.keys[r.IntN(len(s.keys))], Handle: h, For: ttl, Try: r.IntN(2) == 0, NoRenew: r.IntN(4) == 0})
+	c := s.Checker.Call(n, h)
+	if r.IntN(6) == 0 {
+		s.After(s.exp(ttl), func() { s.Do(Action{Verb: Extend, Node: n.Name, Handle: h}) })
+	}
+	s.After(s.exp(s.patience), func() { // waited long enough
+		if c.Granted == 0 {
+			s.end(c)
+		}
+	})
+}
+
+// holdOn is what a client does that was granted a lock: it lets go after a while,
+// at times twice, at times after its lease should be over.
+func (s *swarm) holdOn(c *Call) {
+	hold := s.exp(s.grip)
+	switch s.r.IntN(24) {
+	case 0:
+		hold = c.TTL + s.exp(c.TTL/4)
+	case 1:
+		hold = 3 * c.TTL
+	case 2:
+		s.After(hold+s.exp(s.pace), func() { s.Do(Action{Verb: Unlock, Node: c.Node.Name, Handle: c.Handle}) })
+	}
+	s.After(hold, func() { s.end(c) })
+}
+
+func (s *swarm) end(c *Call) {
+	switch {
+	case c.Node.Crashed || c.Ended != 0 || c.Unlock != 0:
+	case c.Node.Frozen:
+		s.After(s.exp(s.pace), func() { s.end(c) })
+	default:
+		s.Do(Action{Verb: Unlock, Node: c.Node.Name, Handle: c.Handle})
+	}
+}
+
+func (s *swarm) up() []*Node {
+	var up []*Node
+	for _, n := range s.Nodes {
+		if !n.Crashed {
+			up = append(up, n)
+		}
+	}
+	return up
+}
+
+// mustRest is the second phase: all faults end, among a random part of the nodes
+// that can go on, and everything must come to rest within Bound. It returns
+// whether it was asked for at all.
+func (s *swarm) mustRest() bool {
+	ch := s.Checker
+	s.Do(Action{Verb: Heal})
+	if s.r.IntN(2) == 0 {
+		s.leaveOutside()
+	}
+	if !ch.Alive() {
+		return false
+	}
+	if !s.restWithin(Bound(s.Params)) {
+		return false
+	}
+	s.queueInOrder()
+	if !s.restWithin(Bound(s.Params)) {
+		return false
+	}
+	if s.started < 40 {
+		s.startNode(50, false)
+		if !s.restWithin(Bound(s.Params)) {
+			return false
+		}
+		s.Do(Action{Verb: Rejoined})
+	}
+	return !ch.failed()
+}
+
+// restWithin runs until the mesh is at rest, and lets the checker say so. Whoever
+// holds a lock lets go, so that whoever waits gets it.
+func (s *swarm) restWithin(d time.Duration) bool {
+	ch := s.Checker
+	for _, key := range ch.names {
+		for _, c := range slices.Clone(ch.keys[key].believers) {
+			s.end(c)
+		}
+	}
+	ch.letGo = func(c *Call) {
+		// Not within the event: a client calls when it has heard.
+		s.After(time.Millisecond, func() { s.end(c) })
+	}
+	end, look := s.Now+d, s.Params.MembershipTTL/4
+	for s.Now < end && !ch.failed() && ch.Alive() {
+		if s.RunFor(look); ch.Unrest() == "" {
+			break
+		}
+	}
+	if !ch.failed() {
+		s.Do(Action{Verb: Rest})
+	}
+	return !ch.failed() && ch.Alive()
+}
+
+// leaveOutside cuts some nodes off for good, or lets them crash, as long as the
+// rest can go on.
+func (s *swarm) leaveOutside() {
+	for _, n := range s.up() {
+		if s.r.IntN(3) != 0 {
+			continue
+		}
+		n.outside = true
+		fine := s.Checker.Alive() && len(s.Checker.running()) > 0
+		n.outside = false
+		if !fine {
+			continue
+		}
+		if s.r.IntN(2) == 0 {
+			s.Do(Action{Verb: Crash, Node: n.Name})
+		} else {
+			s.Do(Action{Verb: Outside, Node: n.Name})
+		}
+	}
+}
+
+// queueInOrder lets several wait for one key, each asking when the one before is
+// in line, and takes the owner away: they must be served in that order.
+func (s *swarm) queueInOrder() {
+	ch := s.Checker
+	up := ch.running()
+	if len(up) < 2 {
+		return
+	}
+	key := s.keys[s.r.IntN(len(s.keys))]
+	v := ch.chain
+	p := partitionOf(key, s.Params)
+	own := s.ByID(v.Groups[p].Owner())
+	ch.letGo = nil // or the first would let go before the others are in line
+	var holder *Call
+	for i := range 5 {
+		n := up[s.r.IntN(len(up))]
+		if i == 0 && n == own {
+			n = up[(slices.Index(up, own)+1)%len(up)] // the owner may go
+		}
+		s.handle++
+		s.Do(Action{Verb: Lock, Node: n.Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
+		c := ch.Call(n, s.handle)
+		s.RunUntil(s.Now+s.Params.MembershipTTL, func() bool { return c.Granted != 0 || c.Queued != 0 || ch.failed() })
+		if i == 0 {
+			holder = c
+		}
+	}
+	if holder.Granted == 0 {
+		return // no turn to check; restWithin says what is wrong
+	}
+	if s.r.IntN(3) != 0 {
+		s.takeAway(own)
+	}
+	s.RunFor(s.exp(s.Params.MembershipTTL / 2))
+	s.end(holder)
+}
+
+// takeAway lets a node leave or crash if nothing is lost by it.
+func (s *swarm) takeAway(n *Node) {
+	v := s.Checker.chain
+	n.outside = true
+	fine := s.Checker.Alive() && len(s.Checker.running()) > 1
+	n.outside = false
+	if !fine {
+		return
+	}
+	if s.r.IntN(2) == 0 || min(v.Params.Replicas, len(v.Members)) < 3 {
+		s.Do(Action{Verb: LeaveNow, Node: n.Name})
+	} else {
+		s.Do(Action{Verb: Crash, Node: n.Name})
+	}
+}
