@@ -313,14 +313,14 @@ func (s *swarm) mustRest() bool {
 // holds a lock lets go, so that whoever waits gets it.
 func (s *swarm) restWithin(d time.Duration) bool {
 	ch := s.Checker
+	ch.letGo = func(c *Call) {
+		// Not within the event: a client calls when it has heard.
+		s.After(time.Millisecond, func() { s.end(c) })
+	}
 	for _, key := range ch.names {
 		for _, c := range slices.Clone(ch.keys[key].believers) {
 			s.end(c)
 		}
-	}
-	ch.letGo = func(c *Call) {
-		// Not within the event: a client calls when it has heard.
-		s.After(time.Millisecond, func() { s.end(c) })
 	}
 	end, look := s.Now+d, s.Params.MembershipTTL/4
 	for s.Now < end && !ch.failed() && ch.Alive() {
