@@ -1,0 +1,263 @@
+// Drawing. Only what is in the window is drawn; what can be pointed at is noted
+// in hits as it is drawn.
+
+const canvas = document.getElementById('canvas'), scroller = document.getElementById('scroll');
+const ctx = canvas.getContext('2d');
+let colors = {}, patterns = {}, hits = [], placed = [], W = 0, H = 0;
+const MANY = 1500; // messages in the window: from here on only lines
+
+function readColors() {
+  const style = getComputedStyle(document.documentElement);
+  for (const c of ['bg', 'panel', 'fg', 'dim', 'line', 'lane', 'laneline', 'views', 'membership', 'group', 'locks', 'other', 'bad', 'badbg', 'fault', 'amber',
+    'crash', 'break', 'hold', 'holdline', 'select']) colors[c] = style.getPropertyValue('--' + c).trim();
+  patterns = {bad: hatch(colors.bad, 7, 2.5), crash: hatch(colors.crash, 6, 1.5), pause: dots(colors.fault)};
+}
+
+function tile(size, paint) {
+  const c = document.createElement('canvas');
+  c.width = c.height = size * 2;
+  const g = c.getContext('2d');
+  g.scale(2, 2);
+  paint(g);
+  const p = ctx.createPattern(c, 'repeat');
+  p.setTransform(new DOMMatrix().scale(0.5));
+  return p;
+}
+const hatch = (color, size, width) => tile(size, g => {
+  g.strokeStyle = color;
+  g.lineWidth = width;
+  for (const o of [-size, 0, size]) { g.beginPath(); g.moveTo(o - 1, size + 1); g.lineTo(o + size + 1, -1); g.stroke(); }
+});
+const dots = color => tile(6, g => { g.fillStyle = color; g.fillRect(2, 2, 1.6, 1.6); });
+
+function sized(c, g, w, h) {
+  const dpr = window.devicePixelRatio || 1;
+  if (c.width !== Math.round(w * dpr) || c.height !== Math.round(h * dpr)) {
+    c.width = Math.round(w * dpr);
+    c.height = Math.round(h * dpr);
+    c.style.width = w + 'px';
+    c.style.height = h + 'px';
+  }
+  g.setTransform(dpr, 0, 0, dpr, 0, 0);
+}
+
+const lit = item => item === ui.hover || item === ui.selected || (ui.find && matches(item, ui.find));
+
+function draw() {
+  sized(canvas, ctx, W, H);
+  hits = [];
+  placed = [];
+  const top = scroller.scrollTop, left = scroller.scrollLeft;
+  const seen = L.all.filter(i => i.y1 >= top - 40 && i.y0 <= top + H + 40);
+  const of = type => seen.filter(i => i.type === type);
+  ctx.fillStyle = colors.bg;
+  ctx.fillRect(0, 0, W, H);
+  ctx.save();
+  ctx.translate(-left, -top);
+  drawBreaks(top);
+  of('overlap').forEach(drawOverlap);
+  const msgs = of('message');
+  drawMessages(msgs);
+  for (const lane of L.lanes) drawTube(lane, top);
+  of('span').forEach(drawSpan);
+  of('hold').forEach(drawHold);
+  drawChips(top);
+  drawLabels(top, msgs.length > MANY);
+  ctx.restore();
+  drawGutter(top);
+  drawHead(left, top);
+}
+
+function hit(x, y, w, h, item) { hits.push({x, y, w, h, item}); }
+
+function drawBreaks(top) {
+  for (const b of L.breaks) {
+    if (b.y1 < top || b.y0 > top + H) continue;
+    ctx.fillStyle = colors.break;
+    ctx.fillRect(GUTTER, b.y0, L.width, b.y1 - b.y0);
+  }
+}
+
+// Tears go over the lanes, so that a bar that goes on shows that it is longer.
+function drawTears(top) {
+  for (const b of L.breaks) {
+    if (b.y1 < top || b.y0 > top + H) continue;
+    const mid = (b.y0 + b.y1) / 2;
+    ctx.strokeStyle = colors.bg;
+    for (const l of L.lanes) {
+      for (const [width, color] of [[7, colors.bg], [1, colors.laneline]]) {
+        for (const dy of [-3, 3]) {
+          if (width === 7 && dy > 0) continue;
+          ctx.beginPath();
+          const y = width === 7 ? mid : mid + dy;
+          for (let x = l.x0 - 5, i = 0; x <= l.x1 + 5; x += 4, i++) ctx[i ? 'lineTo' : 'moveTo'](x, y + (i % 2 ? -2.5 : 2.5));
+          ctx.strokeStyle = color;
+          ctx.lineWidth = width;
+          ctx.stroke();
+        }
+      }
+    }
+  }
+}
+
+function drawOverlap(o) {
+  const a = L.lanes[L.at.get(o.a.lane)], b = L.lanes[L.at.get(o.b.lane)];
+  const [x0, x1] = a.x0 < b.x0 ? [a.x1, b.left] : [b.x1, a.left];
+  if (a === b) return;
+  ctx.fillStyle = colors.badbg;
+  ctx.globalAlpha = 0.75;
+  ctx.fillRect(x0, o.y0, x1 - x0, o.y1 - o.y0);
+  ctx.globalAlpha = 1;
+  ctx.strokeStyle = colors.bad;
+  ctx.lineWidth = lit(o) ? 3 : 1.5;
+  for (const y of [o.y0, o.y1]) { ctx.beginPath(); ctx.moveTo(x0, y); ctx.lineTo(x1, y); ctx.stroke(); }
+  hit(x0, o.y0, x1 - x0, o.y1 - o.y0, o);
+}
+
+// ends are the points of a message's line.
+function ends(m) {
+  const from = L.lanes[L.at.get(m.lane)], to = L.lanes[L.at.get(m.to)];
+  const right = to.left > from.left;
+  let x0 = right ? from.x1 : from.left, x1 = right ? to.left : to.x1, y1 = m.y1;
+  if (from === to) { x0 = from.x1; x1 = from.x1 + 24; }
+  if (m.data.lost) x1 += right ? -14 : 14;
+  return [x0, m.y0, x1, y1];
+}
+
+function drawMessages(msgs) {
+  const many = msgs.length > MANY;
+  const paths = new Map();
+  for (const m of msgs) {
+    const e = ends(m), [x0, y0, x1, y1] = e, style = m.family + (m.data.copy ? ' copy' : '');
+    m.ends = e;
+    let p = paths.get(style);
+    if (!p) paths.set(style, p = new Path2D());
+    p.moveTo(x0, y0);
+    p.lineTo(x1, y1);
+    if (lit(m)) {
+      ctx.strokeStyle = colors.select;
+      ctx.lineWidth = 6;
+      ctx.beginPath(); ctx.moveTo(x0, y0); ctx.lineTo(x1, y1); ctx.stroke();
+    }
+    hits.push({line: e, item: m});
+  }
+  for (const [style, p] of paths) {
+    const [family, copy] = style.split(' ');
+    ctx.strokeStyle = colors[family];
+    ctx.globalAlpha = many ? 0.45 : 1;
+    ctx.lineWidth = many ? 0.7 : 1.4;
+    ctx.setLineDash(copy ? [5, 4] : []);
+    ctx.stroke(p);
+  }
+  ctx.setLineDash([]);
+  ctx.globalAlpha = 1;
+  if (many) return;
+  for (const m of msgs) {
+    const [x0, y0, x1, y1] = m.ends;
+    ctx.fillStyle = ctx.strokeStyle = colors[m.family];
+    tail(ctx, m.family, x0 + (x1 > x0 ? 4 : -4), y0);
+    if (m.data.lost) cross(ctx, x1, y1, 5, m.family);
+    else if (!m.underway) arrowhead(ctx, x0, y0, x1, y1);
+  }
+}
+
+function arrowhead(g, x0, y0, x1, y1) {
+  const a = Math.atan2(y1 - y0, x1 - x0), s = 9;
+  g.beginPath();
+  g.moveTo(x1, y1);
+  g.lineTo(x1 - s * Math.cos(a - 0.38), y1 - s * Math.sin(a - 0.38));
+  g.lineTo(x1 - s * Math.cos(a + 0.38), y1 - s * Math.sin(a + 0.38));
+  g.fill();
+}
+
+function cross(g, x, y, r) {
+  g.lineWidth = 2.4;
+  g.beginPath();
+  g.moveTo(x - r, y - r); g.lineTo(x + r, y + r); g.moveTo(x + r, y - r); g.lineTo(x - r, y + r);
+  g.stroke();
+}
+
+function tail(g, family, x, y) {
+  const r = 3.4;
+  g.beginPath();
+  if (family === 'views') { g.moveTo(x, y - r - 1); g.lineTo(x + r + 1, y); g.lineTo(x, y + r + 1); g.lineTo(x - r - 1, y); }
+  else if (family === 'group') g.rect(x - r, y - r, 2 * r, 2 * r);
+  else if (family === 'other') { g.moveTo(x, y - r - 1); g.lineTo(x + r + 1, y + r); g.lineTo(x - r - 1, y + r); }
+  else g.arc(x, y, r, 0, 7);
+  g.closePath();
+  if (family !== 'membership') { g.fill(); return; }
+  const stroke = g.strokeStyle;
+  g.fillStyle = colors.bg;
+  g.lineWidth = 1.4;
+  g.fill();
+  g.strokeStyle = stroke;
+  g.stroke();
+  g.fillStyle = stroke;
+}
+
+function drawTube(l, top) {
+  const y0 = Math.max(HEAD, 0) + top - 4, y1 = Math.min(top + H, L.height);
+  ctx.fillStyle = colors.lane;
+  ctx.fillRect(l.x0, y0, l.tube, y1 - y0);
+  ctx.strokeStyle = colors.laneline;
+  ctx.lineWidth = 1;
+  for (const x of [l.x0 + 0.5, l.x1 - 0.5]) { ctx.beginPath(); ctx.moveTo(x, y0); ctx.lineTo(x, y1); ctx.stroke(); }
+}
+
+function drawSpan(s) {
+  if (s.lane < 0) {
+    ctx.fillStyle = colors.fault;
+    ctx.fillRect(GUTTER + 1, s.y0, 4, s.y1 - s.y0);
+    return hit(GUTTER - 2, s.y0, 10, s.y1 - s.y0, s);
+  }
+  const l = L.lanes[L.at.get(s.lane)], h = Math.max(2, s.y1 - s.y0);
+  if (!fillsLane(s)) {
+    const x = l.left + (s.slot % 4) * STRIP;
+    ctx.fillStyle = lit(s) ? colors.select : s.data.kind === 'cut' ? colors.bad : colors.fault;
+    if (s.data.kind === 'cut') for (let y = s.y0; y < s.y1; y += 9) ctx.fillRect(x, y, STRIP - 2, Math.min(6, s.y1 - y));
+    else ctx.fillRect(x, s.y0, STRIP - 2, h);
+    return hit(x - 2, s.y0, STRIP + 2, h, s);
+  }
+  const crashed = s.data.kind === 'crashed', x = l.x0 - 5, w = l.tube + 10;
+  ctx.fillStyle = crashed ? colors.bg : colors.amber;
+  ctx.fillRect(x, s.y0, w, h);
+  ctx.fillStyle = crashed ? patterns.crash : patterns.pause;
+  ctx.fillRect(x, s.y0, w, h);
+  ctx.strokeStyle = lit(s) ? colors.select : crashed ? colors.crash : colors.fault;
+  ctx.lineWidth = lit(s) ? 3 : 1.2;
+  ctx.strokeRect(x, s.y0, w, h);
+  hit(x, s.y0, w, h, s);
+}
+
+function drawHold(hold) {
+  const l = L.lanes[L.at.get(hold.lane)], w = l.slotWidth - 2, x = l.x0 + 4 + hold.slot * l.slotWidth, h = Math.max(3, hold.y1 - hold.y0);
+  ctx.fillStyle = hold.bad ? colors.badbg : colors.hold;
+  ctx.fillRect(x, hold.y0, w, h);
+  if (hold.bad) {
+    ctx.fillStyle = patterns.bad;
+    ctx.fillRect(x, hold.y0, 3, h);
+    ctx.fillRect(x + w - 3, hold.y0, 3, h);
+  }
+  ctx.strokeStyle = lit(hold) ? colors.select : hold.bad ? colors.bad : colors.holdline;
+  ctx.lineWidth = lit(hold) ? 4 : hold.bad ? 2 : 1.2;
+  ctx.strokeRect(x, hold.y0, w, h);
+  hit(x, hold.y0, w, h, hold);
+  if (w < 12) return;
+  const text = fit(withToken(hold.data), 240, FONT), need = textWidth(text, FONT) + 14;
+  ctx.font = FONT;
+  ctx.fillStyle = hold.bad ? colors.bad : colors.fg;
+  ctx.textAlign = 'left';
+  ctx.textBaseline = 'middle';
+  const top = scroller.scrollTop;
+  for (let y = hold.y0 + 6; y + need <= hold.y1; y += Math.max(need + 60, 300)) {
+    if (y > top + H || y + need < top) continue;
+    ctx.save();
+    ctx.translate(x + w / 2, y + 4);
+    ctx.rotate(Math.PI / 2);
+    ctx.strokeStyle = hold.bad ? colors.badbg : colors.hold;
+    ctx.lineWidth = 3;
+    ctx.strokeText(text, 0, 0);
+    ctx.fillText(text, 0, 0);
+    ctx.restore();
+  }
+}
