@@ -14,7 +14,7 @@
 //	dashed arrow     a duplicate
 //	arrow, no head   still under way at the end of the run
 //	bar in a lane    a lock that this node believes it holds, with key and token
-//	hatched red bar  a hold that is part of the violation
+//	solid red bar    a hold that is part of the violation
 //	red bridge       two nodes hold one key, for as long as it reaches
 //	hatched lane     the node is crashed; dotted amber lane: it is paused
 //	strip beside a   something else that lasts: a cut link, a clogged one, a lie, …

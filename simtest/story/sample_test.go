@@ -101,7 +101,7 @@ func big(n int) *Story {
 		s.Messages = append(s.Messages, m)
 		return m.Sent + max(m.Arrived-m.Sent, 300*us)
 	}
-	for at := time.Duration(0); len(s.Messages) < n; at += time.Duration(r.ExpFloat64() * float64(time.Minute) / float64(n) * 5.5) {
+	for at := time.Duration(0); len(s.Messages) < n; at += time.Duration(r.ExpFloat64() * float64(time.Minute) / float64(n) * 6.45) {
 		from, to := r.IntN(9), r.IntN(8)
 		if to >= from {
 			to++
@@ -140,6 +140,10 @@ func big(n int) *Story {
 		}
 		s.Marks = append(s.Marks, Mark{World, at + 1200*ms, View, fmt.Sprintf("view %d: 8 members, voters n1 n2 n3 n4 n5", i+2)}, Mark{lane, at, Fault, []string{"SIGSTOP", "crash"}[i%2]})
 		for j := range 9 {
+			if voter := (lane + 1) % 9; j != voter && j < 5 {
+				t := send("Accepted", j, voter, send("Propose", voter, j, send("Promise", j, voter, send("Prepare", voter, j, at+1190*ms))))
+				send("Decided", voter, j, max(t, at+1195*ms))
+			}
 			s.Marks = append(s.Marks, Mark{j, at + 1200*ms + time.Duration(r.IntN(2000))*us, View, fmt.Sprintf("learns view %d", i+2)})
 		}
 	}

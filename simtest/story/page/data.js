@@ -48,7 +48,7 @@ function joinSpans(all) {
 const ui = {
   mode: 'events', spacing: 1, scale: 0,
   families: {}, routine: routineCount <= 60,
-  nodes: LANES.map(() => true), keys: {},
+  nodes: LANES.map(() => true), keys: Object.create(null),
   hover: null, selected: null, find: '', mouse: null,
 };
 FAMILIES.forEach(f => { ui.families[f] = true; });

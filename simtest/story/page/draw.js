@@ -10,7 +10,7 @@ function readColors() {
   const style = getComputedStyle(document.documentElement);
   for (const c of ['bg', 'panel', 'fg', 'dim', 'line', 'lane', 'laneline', 'views', 'membership', 'group', 'locks', 'other', 'bad', 'badbg', 'fault', 'amber',
     'crash', 'break', 'hold', 'holdline', 'select']) colors[c] = style.getPropertyValue('--' + c).trim();
-  patterns = {bad: hatch(colors.bad, 7, 2.5), crash: hatch(colors.crash, 6, 1.5), pause: dots(colors.fault)};
+  patterns = {crash: hatch(colors.crash, 6, 1.5), pause: dots(colors.fault)};
 }
 
 function tile(size, paint) {
@@ -61,6 +61,7 @@ function draw() {
   for (const lane of L.lanes) drawTube(lane, top);
   of('span').forEach(drawSpan);
   of('hold').forEach(drawHold);
+  drawTears(top, seen);
   drawChips(top);
   drawLabels(top, msgs.length > MANY);
   ctx.restore();
@@ -78,23 +79,20 @@ function drawBreaks(top) {
   }
 }
 
-// Tears go over the lanes, so that a bar that goes on shows that it is longer.
-function drawTears(top) {
+// A tear goes over what lasts longer than a break, to show that it does.
+function drawTears(top, seen) {
+  const lasting = seen.filter(i => i.lane >= 0 && (i.type === 'hold' || i.type === 'span' && fillsLane(i)));
   for (const b of L.breaks) {
     if (b.y1 < top || b.y0 > top + H) continue;
     const mid = (b.y0 + b.y1) / 2;
-    ctx.strokeStyle = colors.bg;
-    for (const l of L.lanes) {
-      for (const [width, color] of [[7, colors.bg], [1, colors.laneline]]) {
-        for (const dy of [-3, 3]) {
-          if (width === 7 && dy > 0) continue;
-          ctx.beginPath();
-          const y = width === 7 ? mid : mid + dy;
-          for (let x = l.x0 - 5, i = 0; x <= l.x1 + 5; x += 4, i++) ctx[i ? 'lineTo' : 'moveTo'](x, y + (i % 2 ? -2.5 : 2.5));
-          ctx.strokeStyle = color;
-          ctx.lineWidth = width;
-          ctx.stroke();
-        }
+    for (const lane of new Set(lasting.filter(i => i.y0 < mid && i.y1 > mid).map(i => i.lane))) {
+      const l = L.lanes[L.at.get(lane)];
+      for (const [dy, width, color] of [[0, 7, colors.break], [-3, 1, colors.dim], [3, 1, colors.dim]]) {
+        ctx.beginPath();
+        for (let x = l.x0 - 7, i = 0; x <= l.x1 + 7; x += 4, i++) ctx[i ? 'lineTo' : 'moveTo'](x, mid + dy + (i % 2 ? -2.5 : 2.5));
+        ctx.strokeStyle = color;
+        ctx.lineWidth = width;
+        ctx.stroke();
       }
     }
   }
@@ -144,7 +142,7 @@ function drawMessages(msgs) {
   for (const [style, p] of paths) {
     const [family, copy] = style.split(' ');
     ctx.strokeStyle = colors[family];
-    ctx.globalAlpha = many ? 0.45 : 1;
+    ctx.globalAlpha = many ? 0.3 : 1;
     ctx.lineWidth = many ? 0.7 : 1.4;
     ctx.setLineDash(copy ? [5, 4] : []);
     ctx.stroke(p);
@@ -196,12 +194,14 @@ function tail(g, family, x, y) {
 }
 
 function drawTube(l, top) {
-  const y0 = Math.max(HEAD, 0) + top - 4, y1 = Math.min(top + H, L.height);
-  ctx.fillStyle = colors.lane;
-  ctx.fillRect(l.x0, y0, l.tube, y1 - y0);
-  ctx.strokeStyle = colors.laneline;
-  ctx.lineWidth = 1;
-  for (const x of [l.x0 + 0.5, l.x1 - 0.5]) { ctx.beginPath(); ctx.moveTo(x, y0); ctx.lineTo(x, y1); ctx.stroke(); }
+  let y0 = top;
+  for (const b of L.breaks.filter(b => b.y1 > top && b.y0 < top + H).concat({y0: top + H, y1: top + H})) {
+    ctx.fillStyle = colors.lane;
+    ctx.fillRect(l.x0, y0, l.tube, b.y0 - y0);
+    ctx.fillStyle = colors.laneline;
+    for (const x of [l.x0, l.x1 - 1]) ctx.fillRect(x, y0, 1, b.y0 - y0);
+    y0 = b.y1;
+  }
 }
 
 function drawSpan(s) {
@@ -231,33 +231,31 @@ function drawSpan(s) {
 
 function drawHold(hold) {
   const l = L.lanes[L.at.get(hold.lane)], w = l.slotWidth - 2, x = l.x0 + 4 + hold.slot * l.slotWidth, h = Math.max(3, hold.y1 - hold.y0);
-  ctx.fillStyle = hold.bad ? colors.badbg : colors.hold;
+  ctx.fillStyle = hold.bad ? colors.bad : colors.hold;
   ctx.fillRect(x, hold.y0, w, h);
-  if (hold.bad) {
-    ctx.fillStyle = patterns.bad;
-    ctx.fillRect(x, hold.y0, 3, h);
-    ctx.fillRect(x + w - 3, hold.y0, 3, h);
-  }
   ctx.strokeStyle = lit(hold) ? colors.select : hold.bad ? colors.bad : colors.holdline;
   ctx.lineWidth = lit(hold) ? 4 : hold.bad ? 2 : 1.2;
   ctx.strokeRect(x, hold.y0, w, h);
   hit(x, hold.y0, w, h, hold);
-  if (w < 12) return;
-  const text = fit(withToken(hold.data), 240, FONT), need = textWidth(text, FONT) + 14;
-  ctx.font = FONT;
-  ctx.fillStyle = hold.bad ? colors.bad : colors.fg;
+  if (w < 11) return;
+  const text = fit(withToken(hold.data), 240, hold.bad ? BOLD : FONT), need = textWidth(text, hold.bad ? BOLD : FONT) + 10;
+  ctx.font = hold.bad ? BOLD : FONT;
+  ctx.fillStyle = hold.bad ? colors.bg : colors.fg;
   ctx.textAlign = 'left';
   ctx.textBaseline = 'middle';
   const top = scroller.scrollTop;
-  for (let y = hold.y0 + 6; y + need <= hold.y1; y += Math.max(need + 60, 300)) {
-    if (y > top + H || y + need < top) continue;
-    ctx.save();
-    ctx.translate(x + w / 2, y + 4);
-    ctx.rotate(Math.PI / 2);
-    ctx.strokeStyle = hold.bad ? colors.badbg : colors.hold;
-    ctx.lineWidth = 3;
-    ctx.strokeText(text, 0, 0);
-    ctx.fillText(text, 0, 0);
-    ctx.restore();
+  let b = L.breaks.findIndex(b => b.y1 > hold.y0);
+  if (b < 0) b = L.breaks.length;
+  for (let y = hold.y0 + 4; y + need <= Math.min(hold.y1, top + H + 300);) {
+    while (b < L.breaks.length && L.breaks[b].y1 <= y) b++;
+    if (b < L.breaks.length && L.breaks[b].y0 < y + need) { y = L.breaks[b++].y1; continue; } // not under a tear
+    if (y + need > top) {
+      ctx.save();
+      ctx.translate(x + w / 2, y + 4);
+      ctx.rotate(Math.PI / 2);
+      ctx.fillText(text, 0, 0.5);
+      ctx.restore();
+    }
+    y += Math.max(need + 60, 300);
   }
 }

@@ -1,7 +1,8 @@
 // Where things are. Lanes have an x, times have a y. A lane is a tube with the
 // bars of its holds inside; texts stand in the gap to its right, gap i for lane i.
 
-const HEAD = 46, GUTTER = 92, ROW = 15, SLOT = 16, STRIP = 6, TOP = HEAD + 22, QUIET = 20 * MS, CHIP = 17;
+const HEAD = 46, GUTTER = 92, ROW = 15, SLOT = 18, STRIP = 6, TOP = HEAD + 22, CHIP = 17;
+const QUIET = 20 * MS, TEAR = 20; // how long nothing must happen for a break, how high that is
 const FONT = '12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif', BOLD = '600 ' + FONT;
 let L = null; // the layout that is drawn
 
@@ -55,17 +56,17 @@ function slots(all) {
 const fillsLane = span => span.data.kind === 'crashed' || span.data.kind === 'paused';
 
 function layLanes(width) {
-  const lanes = [], at = new Map();
+  const lanes = [], at = new Map(), slot = ui.nodes.filter(on => on).length > 6 ? 14 : SLOT;
   LANES.forEach((lane, i) => {
     if (!ui.nodes[i]) return;
     const n = slots(holds.filter(h => h.lane === i && shown(h)));
     const strips = Math.min(4, slots(spans.filter(s => s.lane === i && !fillsLane(s) && shown(s))));
-    const slotWidth = n ? Math.max(4, Math.min(SLOT, 64 / n)) : 0;
+    const slotWidth = n ? Math.max(4, Math.min(slot, 64 / n)) : 0;
     at.set(i, lanes.length);
-    lanes.push({i, lane, strips, slotWidth, tube: Math.max(16, n * slotWidth + 6)});
+    lanes.push({i, lane, strips, slotWidth, tube: Math.max(16, n * slotWidth + 4)});
   });
   const fixed = lanes.reduce((sum, l) => sum + l.tube + l.strips * STRIP, GUTTER + 10);
-  const gap = lanes.length ? Math.min(460, Math.max(100, (width - fixed - 4) / lanes.length)) : 0;
+  const gap = lanes.length ? Math.min(460, Math.max(88, (width - fixed - 4) / lanes.length)) : 0;
   let x = GUTTER + 10;
   for (const l of lanes) {
     l.left = x;
@@ -86,7 +87,7 @@ function collect(lay) {
     return m;
   };
   const half = lay.gap >= 250;
-  const leftWidth = (half ? lay.gap * 0.62 : lay.gap) - 22, rightWidth = (half ? lay.gap * 0.38 : lay.gap) - 14;
+  const leftWidth = (half ? lay.gap * 0.62 : lay.gap) - 10, rightWidth = (half ? lay.gap * 0.38 : lay.gap) - 10;
   const beside = (t, item, text, style) => {
     const lane = lay.at.get(item.lane), font = style.bold ? BOLD : FONT;
     const indent = style.glyph ? 14 : 0;
@@ -101,10 +102,10 @@ function collect(lay) {
       moment(item.t);
       const m = moment(item.t1);
       if (!left) m.fromRight.add(to);
-      let text = d.kind + (d.lost ? ' ' + (d.why || 'lost') : '');
-      if (d.key && textWidth(text + ' ' + d.key, FONT) <= rightWidth) text += ' ' + d.key;
+      const why = d.lost ? ' (' + (d.why || 'lost') + ')' : '', width = rightWidth - (d.lost ? 14 : 0);
+      const text = [d.kind + (d.key ? ' ' + d.key : '') + why, d.kind + why].find(s => textWidth(s, FONT) <= width) || d.kind;
       m.arrivals.push({item, gap: left ? to - 1 : to, half: left && half ? 1 : 0, right: left, inset: d.lost ? 14 : 0, font: FONT, color: item.family,
-        lines: [fit(text, rightWidth, FONT)]});
+        lines: [fit(text, width, FONT)]});
     } else if (item.type === 'hold') {
       beside(item.t, item, withToken(d), {bold: true, color: item.bad ? 'bad' : 'holdline', glyph: 'hold'});
       if (d.end && d.end !== 'unlock') beside(item.t1, item, (ENDS[d.end] || d.end) + ': ' + d.key, {color: item.bad ? 'bad' : 'fault', glyph: 'end'});
@@ -137,6 +138,8 @@ function layout(width, height) {
   Object.assign(lay, {all, T: [], Y: [], labels: [], chips: [], breaks: [], ticks: [], events});
   const bottom = new Array(lay.lanes.length * 2).fill(TOP - 6);
   if (moments.length === 0 || moments[0].t > 0) moments.unshift({t: 0, arrivals: [], beside: [], world: [], fromRight: new Set()});
+  const waits = moments.slice(1).map((m, i) => m.t - moments[i].t).sort((a, b) => a - b);
+  const quiet = Math.max(QUIET, 4 * (waits[waits.length >> 1] || 0)); // a slow network is not quiet
   let last = null, anchor = null, tickY = -100;
   for (const m of moments) {
     const heights = new Map(); // column → [above, below]
@@ -160,11 +163,11 @@ function layout(width, height) {
         const dt = m.t - last.t;
         y = last.y + z * (4 + 3 * Math.log10(1 + dt / 1e3));
         for (const l of m.arrivals) y = Math.max(y, lay.y(l.item.t) + (l.item.t < m.t ? 13 * z : 0));
-        if (dt >= QUIET) {
+        if (dt >= quiet) {
           const from = Math.max(last.y + 6, ...bottom);
           const above = Math.max(chipUp, ...[...heights.values()].map(h => h[0]));
-          y = Math.max(y, from + 34 + above);
-          lay.breaks.push({y0: from + 3, y1: from + 31, dt});
+          y = Math.max(y, from + TEAR + 4 + Math.max(9, above));
+          lay.breaks.push({y0: from + 3, y1: from + 3 + TEAR, dt});
           anchor = null;
         }
       }

@@ -17,6 +17,7 @@ function relayout(keep, share = 0.5) {
   if (!ui.scale) ui.scale = 20 * H / Math.max(END, 1);
   ui.scale = Math.min(12e6, Math.max(H - TOP - 30, ui.scale * END)) / Math.max(END, 1);
   L = layout(W, H);
+  sized(canvas, ctx, W, H);
   const space = byId('space');
   space.style.width = L.width + 'px';
   space.style.height = Math.max(0, L.height - H) + 'px';
@@ -71,10 +72,12 @@ canvas.addEventListener('mousemove', e => {
 canvas.addEventListener('mouseleave', () => { ui.mouse = ui.hover = null; if (!ui.selected) tell(); paint(); });
 canvas.addEventListener('click', () => select(ui.hover === ui.selected ? null : ui.hover));
 scroller.addEventListener('scroll', paint);
+let turned = 1; // by the wheel, since the last frame
 scroller.addEventListener('wheel', e => {
   if (!e.ctrlKey) return;
   e.preventDefault();
-  zoom(e.deltaY < 0 ? 1.15 : 1 / 1.15, ui.mouse === null ? 0.5 : ui.mouse / H);
+  if (turned === 1) requestAnimationFrame(() => { const by = turned; turned = 1; zoom(by, ui.mouse === null ? 0.5 : ui.mouse / H); });
+  turned *= e.deltaY < 0 ? 1.15 : 1 / 1.16;
 }, {passive: false});
 
 function goOnMap(e) {
@@ -220,8 +223,7 @@ function legend() {
   const box = byId('legend').querySelector('.list');
   box.replaceChildren();
   const add = (pic, text) => { const d = element('div'); d.append(pic, element('span', text)); box.append(d); };
-  const bar = (fill, stroke, pattern, background) => picture(44, 16, g => {
-    if (background) { g.fillStyle = background; g.fillRect(4, 2, 36, 12); }
+  const bar = (fill, stroke, pattern) => picture(44, 16, g => {
     if (fill) { g.fillStyle = fill; g.fillRect(4, 2, 36, 12); }
     if (pattern) { g.fillStyle = pattern; g.fillRect(4, 2, 36, 12); }
     g.strokeStyle = stroke; g.lineWidth = 1.5; g.strokeRect(4, 2, 36, 12);
@@ -231,7 +233,7 @@ function legend() {
   add(sample('locks', false, true), 'lost on the way');
   add(sample('locks', true), 'a duplicate');
   add(bar(colors.hold, colors.holdline), 'the node holds a lock');
-  add(bar(colors.badbg, colors.bad, patterns.bad), 'part of the violation');
+  add(bar(colors.bad, colors.bad), 'part of the violation');
   add(bar(colors.badbg, colors.badbg), 'two holders of one key');
   add(bar(colors.amber, colors.fault, patterns.pause), 'paused');
   add(bar(colors.bg, colors.crash, patterns.crash), 'crashed');

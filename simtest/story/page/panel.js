@@ -10,14 +10,13 @@ function taken(x0, y0, x1, y1) {
 const RANK = {overlap: 0, hold: 1, span: 2, mark: 2, message: 3};
 
 function drawLabels(top, crowded) {
-  drawTears(top);
   const from = lowest(L.labels, top - 40), seen = [];
   for (let i = from; i < L.labels.length && L.labels[i].y < top + H; i++) seen.push(L.labels[i]);
   seen.sort((a, b) => RANK[a.item.type] - RANK[b.item.type]);
   ctx.textBaseline = 'middle';
   ctx.lineJoin = 'round';
   for (const l of seen) {
-    if (crowded && l.item.type === 'message') continue;
+    if (crowded && RANK[l.item.type] > 0 && l.color !== 'fault' && !lit(l.item)) continue;
     const lane = L.lanes[l.gap], next = L.lanes[l.gap + 1];
     const width = Math.max(...l.lines.map(t => textWidth(t, l.font)));
     const x = l.right ? next.left - 6 - l.inset : lane.x1 + 6 + (l.indent || 0) + (l.inset || 0);
@@ -35,7 +34,7 @@ function drawLabels(top, crowded) {
     ctx.lineWidth = 4;
     l.lines.forEach((text, i) => {
       if (!lit(l.item)) ctx.strokeText(text, x, l.y + 8 + i * ROW);
-      ctx.fillStyle = colors[l.color];
+      ctx.fillStyle = colors[lit(l.item) ? 'fg' : l.color];
       ctx.fillText(text, x, l.y + 8 + i * ROW);
     });
     if (l.glyph) glyph(ctx, l.glyph, x - 9, l.y + 8, colors[l.color]);
@@ -69,7 +68,7 @@ function glyph(g, kind, x, y, color) {
 }
 
 function drawChips(top) {
-  for (const c of L.chips) {
+  for (const c of L.chips.slice().sort((a, b) => !!b.failure - !!a.failure)) {
     const height = c.lines.length * CHIP;
     if (c.y + height < top || c.y > top + H) continue;
     const mid = c.y + CHIP / 2 + 2, x = GUTTER + 40 + scroller.scrollLeft, color = colors[c.color];
@@ -79,6 +78,8 @@ function drawChips(top) {
     ctx.beginPath(); ctx.moveTo(0, mid); ctx.lineTo(L.width, mid); ctx.stroke();
     ctx.setLineDash([]);
     const width = Math.max(...c.lines.map(t => textWidth(t, BOLD))) + 18;
+    hits.push({x: GUTTER, y: c.y, w: L.width, h: height + 4, item: c.item, first: true});
+    if (taken(x, c.y, x + width, c.y + height + 4)) continue;
     ctx.fillStyle = c.failure ? colors.bad : lit(c.item) ? colors.select : colors.bg;
     ctx.beginPath(); ctx.roundRect(x, c.y, width, height + 4, 5); ctx.fill();
     if (!c.failure || lit(c.item)) { ctx.strokeStyle = lit(c.item) ? colors.select : color; ctx.stroke(); }
@@ -87,8 +88,6 @@ function drawChips(top) {
     ctx.textAlign = 'left';
     ctx.textBaseline = 'middle';
     c.lines.forEach((text, i) => ctx.fillText(text, x + 9, c.y + 2.5 + CHIP * (i + 0.5)));
-    placed.push([x, c.y, x + width, c.y + height + 4]);
-    hits.push({x: GUTTER, y: c.y, w: L.width, h: height + 4, item: c.item, first: true});
   }
 }
 
@@ -112,9 +111,9 @@ function drawGutter(top) {
     if (y < 0 || y > H) continue;
     ctx.font = BOLD;
     ctx.fillStyle = colors.break;
-    ctx.fillRect(0, y - 13, GUTTER - 6, 26);
+    ctx.fillRect(0, b.y0 - top, GUTTER - 6, b.y1 - b.y0);
     ctx.fillStyle = colors.dim;
-    ctx.fillText('… ' + duration(b.dt) + ' …', (GUTTER - 6) / 2, y);
+    ctx.fillText('…' + duration(b.dt) + '…', (GUTTER - 6) / 2, y);
   }
   if (ui.mouse === null || ui.mouse < HEAD) return;
   ctx.strokeStyle = colors.dim;
@@ -220,7 +219,7 @@ function showDetail(item) {
   if (!item) { box.append(element('h2', 'Point at anything'), element('div', 'Its full text stands here. Click to keep it; j and k walk from event to event.', 'dim')); return; }
   box.append(element('h2', name(item), item.bad || item.type === 'overlap' || item.data.kind === 'failure' ? 'bad' : ''), table(about(item)));
   const full = item.data.detail || item.data.text;
-  if (full) box.append(element('pre', full));
+  if (full && full !== name(item)) box.append(element('pre', full));
 }
 
 // What every node was and held at a time, and what happened around an item.
