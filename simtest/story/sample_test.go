@@ -131,6 +131,7 @@ func big(n int) *Story {
 		s.Holds = append(s.Holds, Hold{Lane: r.IntN(9), Key: fmt.Sprintf("key/%d", i%5), Token: fmt.Sprintf("+%d·%d", i/40, i),
 			From: from, To: from + time.Duration(50+r.IntN(1000))*ms, End: []HoldEnd{Unlock, Unlock, Unlock, Lost, Deadline}[r.IntN(5)]})
 	}
+	s.Spans = append(s.Spans, Span{Lane: 8, Other: -1, To: 1500 * ms, Kind: Absent})
 	for i := range 8 {
 		at := time.Duration(3+i*7) * time.Second
 		lane := (i * 5) % 9

@@ -90,6 +90,7 @@ type Mark struct {
 type SpanKind string
 
 const (
+	Absent      SpanKind = "absent" // it does not run yet: there is no lane
 	Crashed     SpanKind = "crashed"
 	Paused      SpanKind = "paused"
 	Cut         SpanKind = "cut"     // what Lane sends to Other is lost

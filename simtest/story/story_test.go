@@ -126,6 +126,25 @@ func TestEscaped(t *testing.T) {
 	}
 }
 
+// Every message of the protocol's specification has a family here.
+func TestKindsAreAll(t *testing.T) {
+	spec, err := os.ReadFile("../../ownership/doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(spec), "# Messages")
+	table, _, _ = strings.Cut(table, "Every message is sent again")
+	rows := regexp.MustCompile(`(?m)^//\t([A-Z]\w+) +.*→`).FindAllStringSubmatch(table, -1)
+	if len(rows) < 20 {
+		t.Fatalf("found %d messages in the specification", len(rows))
+	}
+	for _, row := range rows {
+		if FamilyOf(row[1]) == Other {
+			t.Errorf("%s has no family", row[1])
+		}
+	}
+}
+
 func TestOverlaps(t *testing.T) {
 	hold := func(key string, from, to time.Duration) Hold { return Hold{Key: key, From: from, To: to} }
 	for _, c := range []struct {

@@ -44,11 +44,24 @@ function joinSpans(all) {
   return [...byKey.values()];
 }
 
+// Of many nodes only those are shown at first that have to do with the failure,
+// or are busy around it.
+function involved(most) {
+  if (LANES.length <= most) return LANES.map(() => true);
+  const alarm = failures[0] || overlaps[0] || {t: END};
+  const score = LANES.map((_, i) => ({i, n: 0}));
+  for (const m of messages) if (Math.abs(m.t - alarm.t) < 2 * SEC) { score[m.lane].n++; score[m.to].n++; }
+  for (const h of holds) if (h.bad) score[h.lane].n += 1e9;
+  for (const m of failures) if (m.lane >= 0) score[m.lane].n += 1e9;
+  const chosen = new Set(score.sort((a, b) => b.n - a.n || a.i - b.i).slice(0, most).map(s => s.i));
+  return LANES.map((_, i) => chosen.has(i));
+}
+
 // What the reader has chosen.
 const ui = {
   mode: 'events', spacing: 1, scale: 0,
   families: {}, routine: routineCount <= 60,
-  nodes: LANES.map(() => true), keys: Object.create(null),
+  nodes: involved(9), keys: Object.create(null),
   hover: null, selected: null, find: '', mouse: null,
 };
 FAMILIES.forEach(f => { ui.families[f] = true; });
@@ -71,13 +84,13 @@ function shown(item) {
 // Times as text.
 const seconds = t => (t / SEC).toFixed(6);
 function duration(d) {
-  const cut = (x, unit) => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2)).replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, '') + ' ' + unit;
-  return d < 1e3 ? d + ' ns' : d < MS ? cut(d / 1e3, 'µs') : d < SEC ? cut(d / MS, 'ms') : cut(d / SEC, 's');
+  const cut = (x, unit) => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2)).replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, '') + '\u00a0' + unit;
+  return d < 1e3 ? d + '\u00a0ns' : d < MS ? cut(d / 1e3, 'µs') : d < SEC ? cut(d / MS, 'ms') : cut(d / SEC, 's');
 }
 
 // Items as text. name is a line, about are rows for the panel.
 const ENDS = {unlock: 'unlocked', lost: 'lost', crash: 'crashed', deadline: 'deadline'};
-const SPAN_ENDS = {crashed: 'starts again', paused: 'runs again', cut: 'cut ends', clogged: 'clog ends', held: 'let go'};
+const SPAN_ENDS = {absent: 'starts', crashed: 'starts again', paused: 'runs again', cut: 'cut ends', clogged: 'clog ends', held: 'let go'};
 const withToken = h => h.key + (h.token ? ' #' + h.token : '');
 
 function spanName(s) {

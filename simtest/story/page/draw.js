@@ -62,6 +62,7 @@ function draw() {
   of('span').forEach(drawSpan);
   of('hold').forEach(drawHold);
   drawTears(top, seen);
+  drawEnds(msgs);
   drawChips(top);
   drawLabels(top, msgs.length > MANY);
   ctx.restore();
@@ -81,7 +82,7 @@ function drawBreaks(top) {
 
 // A tear goes over what lasts longer than a break, to show that it does.
 function drawTears(top, seen) {
-  const lasting = seen.filter(i => i.lane >= 0 && (i.type === 'hold' || i.type === 'span' && fillsLane(i)));
+  const lasting = seen.filter(i => i.lane >= 0 && (i.type === 'hold' || i.type === 'span' && fillsLane(i) && i.data.kind !== 'absent'));
   for (const b of L.breaks) {
     if (b.y1 < top || b.y0 > top + H) continue;
     const mid = (b.y0 + b.y1) / 2;
@@ -149,12 +150,17 @@ function drawMessages(msgs) {
   }
   ctx.setLineDash([]);
   ctx.globalAlpha = 1;
-  if (many) return;
+}
+
+// What is at the ends goes over the lanes; tails stand inside, where they do not
+// hide the head of what has just come in.
+function drawEnds(msgs) {
+  if (msgs.length > MANY) return;
   for (const m of msgs) {
     const [x0, y0, x1, y1] = m.ends;
     ctx.fillStyle = ctx.strokeStyle = colors[m.family];
-    tail(ctx, m.family, x0 + (x1 > x0 ? 4 : -4), y0);
-    if (m.data.lost) cross(ctx, x1, y1, 5, m.family);
+    tail(ctx, m.family, x0 + (x1 > x0 ? -3.5 : 3.5), y0);
+    if (m.data.lost) cross(ctx, x1, y1, 5);
     else if (!m.underway) arrowhead(ctx, x0, y0, x1, y1);
   }
 }
@@ -217,6 +223,11 @@ function drawSpan(s) {
     if (s.data.kind === 'cut') for (let y = s.y0; y < s.y1; y += 9) ctx.fillRect(x, y, STRIP - 2, Math.min(6, s.y1 - y));
     else ctx.fillRect(x, s.y0, STRIP - 2, h);
     return hit(x - 2, s.y0, STRIP + 2, h, s);
+  }
+  if (s.data.kind === 'absent') {
+    ctx.fillStyle = colors.bg;
+    ctx.fillRect(l.x0, s.y0, l.tube, h);
+    return;
   }
   const crashed = s.data.kind === 'crashed', x = l.x0 - 5, w = l.tube + 10;
   ctx.fillStyle = crashed ? colors.bg : colors.amber;

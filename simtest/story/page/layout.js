@@ -2,7 +2,7 @@
 // bars of its holds inside; texts stand in the gap to its right, gap i for lane i.
 
 const HEAD = 46, GUTTER = 92, ROW = 15, SLOT = 18, STRIP = 6, TOP = HEAD + 22, CHIP = 17;
-const QUIET = 20 * MS, TEAR = 20; // how long nothing must happen for a break, how high that is
+const QUIET = 100 * MS, TEAR = 20; // how long nothing must happen for a break, how high that is
 const FONT = '12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif', BOLD = '600 ' + FONT;
 let L = null; // the layout that is drawn
 
@@ -31,7 +31,7 @@ function fit(text, width, font) {
 }
 
 function wrap(text, width, most, font) {
-  const words = text.split(/\s+/), lines = [];
+  const words = text.split(/[ \t\r\n]+/), lines = [];
   for (let i = 0; i < words.length;) {
     let line = words[i++];
     if (lines.length === most - 1) line = [line].concat(words.slice(i)).join(' '), i = words.length;
@@ -53,7 +53,7 @@ function slots(all) {
   return free.length;
 }
 
-const fillsLane = span => span.data.kind === 'crashed' || span.data.kind === 'paused';
+const fillsLane = span => ['crashed', 'paused', 'absent'].includes(span.data.kind);
 
 function layLanes(width) {
   const lanes = [], at = new Map(), slot = ui.nodes.filter(on => on).length > 6 ? 14 : SLOT;
@@ -114,11 +114,12 @@ function collect(lay) {
       beside(item.t, item, name(item), {bold: true, color: 'bad', glyph: 'alarm'});
       moment(item.t1);
     } else if (item.type === 'span') {
+      const absent = d.kind === 'absent';
       const text = spanName(item) + ' ' + (item.t1 >= END ? 'to the end' : duration(item.t1 - item.t));
       if (item.lane < 0) world(item.t, item, text + (d.text ? ': ' + d.text : ''), {color: 'fault'});
-      else beside(item.t, item, text, {color: 'fault', glyph: d.kind === 'crashed' ? 'crash' : d.kind === 'paused' ? 'pause' : 'strip'});
+      else if (!absent) beside(item.t, item, text, {color: 'fault', glyph: d.kind === 'crashed' ? 'crash' : d.kind === 'paused' ? 'pause' : 'strip'});
       if (item.t1 >= END) moment(item.t1);
-      else if (item.lane >= 0) beside(item.t1, item, SPAN_ENDS[d.kind] || d.kind + ' ends', {color: 'dim', glyph: 'go'});
+      else if (item.lane >= 0) beside(item.t1, item, SPAN_ENDS[d.kind] || d.kind + ' ends', {color: absent ? 'fg' : 'dim', glyph: 'go'});
     } else if (d.kind === 'failure') {
       world(item.t, item, 'FAILURE  ' + name(item), {color: 'bad', failure: true});
     } else if (item.lane < 0) {

@@ -188,7 +188,7 @@ function check(text, on, change, pic) {
   const label = element('label', undefined, 'check'), box = element('input');
   box.type = 'checkbox';
   box.checked = on;
-  box.onchange = () => { change(box.checked); relayout(); tell(); };
+  box.onchange = () => { change(box.checked); relayout(); tell(); counts(); };
   label.append(box);
   if (pic) label.append(pic);
   label.append(text);
@@ -205,6 +205,15 @@ function controls() {
   if (routineCount) families.append(check('routine (' + routineCount + ')', ui.routine, on => { ui.routine = on; }));
   choices('nodes', LANES.map((l, i) => [l.name, i]), ui.nodes);
   choices('locks', keys.map(k => [k, k]), ui.keys);
+  counts();
+}
+
+// counts says how many nodes and keys are shown, if it is not all of them.
+function counts() {
+  for (const [id, name, all] of [['nodes', 'Nodes', ui.nodes], ['locks', 'Keys', keys.map(k => ui.keys[k])]]) {
+    const on = all.filter(x => x).length;
+    byId(id).querySelector('summary').textContent = name + (on < all.length ? ': ' + on + ' of ' + all.length + ' shown' : '');
+  }
 }
 
 function choices(id, all, chosen) {

@@ -16,7 +16,7 @@ function drawLabels(top, crowded) {
   ctx.textBaseline = 'middle';
   ctx.lineJoin = 'round';
   for (const l of seen) {
-    if (crowded && RANK[l.item.type] > 0 && l.color !== 'fault' && !lit(l.item)) continue;
+    if (crowded && !lit(l.item) && l.item.type !== 'overlap' && !(l.color === 'fault' && RANK[l.item.type] === 2)) continue;
     const lane = L.lanes[l.gap], next = L.lanes[l.gap + 1];
     const width = Math.max(...l.lines.map(t => textWidth(t, l.font)));
     const x = l.right ? next.left - 6 - l.inset : lane.x1 + 6 + (l.indent || 0) + (l.inset || 0);
@@ -186,7 +186,7 @@ function drawMap() {
   for (const i of L.all) {
     const long = Math.max(2, at(i.y1) - at(i.y0));
     if (i.type === 'overlap') { mapCtx.fillStyle = colors.bad; mapCtx.fillRect(2, at(i.y0), 12, long); }
-    else if (i.type === 'span' && fillsLane(i)) { mapCtx.fillStyle = colors.fault; mapCtx.fillRect(16, at(i.y0), 3, long); }
+    else if (i.type === 'span' && fillsLane(i) && i.data.kind !== 'absent') { mapCtx.fillStyle = colors.fault; mapCtx.fillRect(16, at(i.y0), 3, long); }
     else if (i.type === 'mark' && i.data.kind === 'failure') { mapCtx.fillStyle = colors.bad; mapCtx.fillRect(0, at(i.y0) - 1, w, 3); }
     else if (i.type === 'mark' && i.lane < 0 && i.data.kind === 'view') { mapCtx.fillStyle = colors.views; mapCtx.fillRect(22, at(i.y0), w - 22, 1.5); }
   }
