@@ -18,7 +18,7 @@ var ofTheStep = map[string]bool{"Core.local": true, "Core.dirty": true, "Core.co
 // sharedTypes are never changed once they are made: a clone points to the same.
 var sharedTypes = map[reflect.Type]bool{
 	reflect.TypeFor[*View](): true, reflect.TypeFor[*Record](): true, reflect.TypeFor[*Answer](): true, reflect.TypeFor[*beat](): true,
-	reflect.TypeFor[*HeartbeatAckItem](): true, reflect.TypeFor[*Acquire](): true, reflect.TypeFor[*Release](): true,
+	reflect.TypeFor[*HeartbeatAckItem](): true, reflect.TypeFor[*assignment](): true, reflect.TypeFor[*Acquire](): true, reflect.TypeFor[*Release](): true,
 }
 
 // sharedFields are the slices and maps of which the same is true, and why.
@@ -52,6 +52,10 @@ var leftOut = map[string]string{
 	"table.parkedAt":   "an index of parked",
 	"incoming.missing": "follows from chunks",
 }
+
+// caches are left out too, with all that they reach: what is in them follows from
+// what is written, and is made again when they are empty.
+var caches = map[string]bool{"Core.assigned": true, "View.owners": true}
 
 // keyInValue are the maps whose keys are written with their values.
 var keyInValue = map[string]bool{"replica.records": true, "takeover.state": true, "sealAnswer.records": true, "table.requests": true,
@@ -292,7 +296,7 @@ func (w *changes) walk(name string, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
 		eachField(v, func(name string, v reflect.Value) {
-			if name != "Core.out" { // lists of interfaces
+			if name != "Core.out" && !caches[name] { // out: lists of interfaces
 				w.walk(name, v)
 			}
 		})

@@ -32,6 +32,7 @@ type Core struct {
 	sinceView Time      // when this node first knew a view of this mesh (T6 of founding)
 	client    client
 	settleAt  Time // when Settled is sent next (T5)
+	assigned  *assignment
 
 	// The step under way; empty between steps.
 	local    []Message   // to itself

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/lockmesh/lockmesh/ring"
 )
 
 // founding is what a node without a view knows (see "Founding" in doc.go).
@@ -186,7 +188,10 @@ func firstView(mesh MeshID, e Epoch, params Params, members []Member, fresh bool
 	for _, m := range members[:seats(len(members))] {
 		v.Voters = append(v.Voters, m.ID)
 	}
-	for _, list := range assign(v.Params, members, nil, nil) {
+	in := ringInput(v)
+	v.owners = ring.OwnersOf(in)
+	in.Owners = v.owners
+	for _, list := range ring.Assign(in) {
 		g := Group{Term: Term(e), Replicas: list}
 		if !fresh {
 			g.Prior = []Configuration{{Term: 0}}
