@@ -400,12 +400,16 @@ func (cl *client) reborn(c *Core) {
 // tickClient lets deadlines pass, asks again and renews.
 func (c *Core) tickClient() {
 	cl := &c.client
-	for _, s := range slices.Clone(cl.slots) {
-		c.tickDeadlines(s)
+	for i := 0; i < len(cl.slots); {
+		s := cl.slots[i]
+		if c.tickDeadlines(s); i < len(cl.slots) && cl.slots[i] == s { // else it is gone with its last lock
+			i++
+		}
 	}
-	for _, h := range slices.Clone(cl.asking) {
+	for i, last := 0, cl.seq; i < len(cl.asking) && cl.asking[i].seq <= last; {
+		h := cl.asking[i]
 		if h.state == holdReleasing && c.now >= h.giveUp {
-			c.released(h, false, true)
+			c.released(h, false, true) // takes it off the list, or to its end under a new seq
 			continue
 		}
 		if h.term != 0 && c.now.since(h.heard) >= directFresh {
@@ -417,6 +421,7 @@ func (c *Core) tickClient() {
 			c.ask(h)
 		}
 		c.wakeAt(h.next)
+		i++
 	}
 	if !c.silent() {
 		c.sendHeartbeats()

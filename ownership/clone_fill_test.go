@@ -17,7 +17,7 @@ var ofTheStep = map[string]bool{"Core.local": true, "Core.dirty": true, "Core.co
 
 // sharedTypes are never changed once they are made: a clone points to the same.
 var sharedTypes = map[reflect.Type]bool{
-	reflect.TypeFor[*View](): true, reflect.TypeFor[*Record](): true, reflect.TypeFor[*Answer](): true, reflect.TypeFor[*beat](): true,
+	reflect.TypeFor[*View](): true, reflect.TypeFor[*Record](): true, reflect.TypeFor[*beat](): true,
 	reflect.TypeFor[*HeartbeatAckItem](): true, reflect.TypeFor[*assignment](): true, reflect.TypeFor[*Acquire](): true, reflect.TypeFor[*Release](): true,
 }
 
@@ -56,6 +56,9 @@ var leftOut = map[string]string{
 // caches are left out too, with all that they reach: what is in them follows from
 // what is written, and is made again when they are empty.
 var caches = map[string]bool{"Core.assigned": true, "View.owners": true}
+
+// messagesIn are the messages that fields keep.
+var messagesIn = map[string]reflect.Type{"pending.answer": reflect.TypeFor[Answer]()}
 
 // keyInValue are the maps whose keys are written with their values.
 var keyInValue = map[string]bool{"replica.records": true, "takeover.state": true, "sealAnswer.records": true, "table.requests": true,
@@ -122,6 +125,10 @@ func (f *filler) fill(name string, v reflect.Value) {
 			f.fillElem(name, i, value)
 			v.SetMapIndex(key, value)
 		}
+	case reflect.Interface:
+		inside := reflect.New(messagesIn[name]).Elem()
+		f.fill(name, inside)
+		v.Set(inside)
 	default:
 		panic("filler: " + name + " is a " + v.Kind().String())
 	}
@@ -318,6 +325,17 @@ func (w *changes) walk(name string, v reflect.Value) {
 		}
 	case reflect.Map:
 		w.walkMap(name, v)
+	case reflect.Interface:
+		inside := reflect.New(v.Elem().Type()).Elem()
+		inside.Set(v.Elem())
+		(&changes{w.seen, func(name string, do func() func()) {
+			w.visit(name, func() func() {
+				undo := do()
+				v.Set(inside)
+				return func() { undo(); v.Set(inside) }
+			})
+		}}).walk(name, inside)
+		set(reflect.Zero(v.Type()))
 	default:
 		set(otherValue(v))
 	}
@@ -420,6 +438,9 @@ func (s *shifter) shift(v reflect.Value) {
 	case reflect.Struct:
 		eachField(v, func(_ string, v reflect.Value) { s.shift(v) })
 	case reflect.Interface:
+		if v.IsNil() {
+			return
+		}
 		n := reflect.New(v.Elem().Type()).Elem()
 		n.Set(v.Elem())
 		s.shift(n)

@@ -88,7 +88,8 @@ func (c *Core) input(in Input) {
 	case Receive:
 		c.receive(in)
 	case Roster:
-		c.roster = slices.SortedFunc(slices.Values(in.Peers), func(a, b Peer) int { return cmp.Compare(a.Member.ID, b.Member.ID) })
+		c.roster = slices.Clone(in.Peers)
+		slices.SortFunc(c.roster, func(a, b Peer) int { return cmp.Compare(a.Member.ID, b.Member.ID) })
 		c.roster = slices.DeleteFunc(c.roster, func(p Peer) bool { return p.Member.ID == c.id })
 		c.voter.look = true
 		c.wake = c.now
@@ -136,17 +137,15 @@ func (c *Core) flush() {
 		case len(c.dirty) > 0:
 			c.flushOwners()
 		case len(c.confirms) > 0:
-			boxes := c.confirms
-			c.confirms = nil
-			for _, b := range boxes {
+			for _, b := range c.confirms {
 				c.send(b.to, Confirm{b.items})
 			}
+			c.confirms = c.confirms[:0]
 		case len(c.beatAcks) > 0:
-			boxes := c.beatAcks
-			c.beatAcks = nil
-			for _, b := range boxes {
+			for _, b := range c.beatAcks {
 				c.send(b.to, HeartbeatAck{b.client, b.items})
 			}
+			c.beatAcks = c.beatAcks[:0]
 		default:
 			return
 		}
