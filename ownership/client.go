@@ -314,6 +314,9 @@ func (c *Core) onOutcome(h *hold, m Answer) {
 
 // why tells the runtime when the reason changes.
 func (c *Core) why(h *hold, r Reason) {
+	if h.reason == r {
+		return
+	}
 	if h.reason.Code != r.Code || h.reason.Holder != r.Holder || h.reason.Ahead != r.Ahead {
 		c.notify(Pending{h.handle, h.owner, r})
 	}

@@ -262,7 +262,7 @@ func (c *Core) rebirth(id NodeID) {
 	c.phase = PhaseFounding
 	if c.view != nil {
 		c.phase = PhaseJoining
-		c.heard[c.view.Voters[0]] = c.now // gives the mesh time to answer
+		c.hear(c.view.Voters[0]) // gives the mesh time to answer
 	}
 	c.client.reborn(c)
 	c.wake = c.now
@@ -271,12 +271,9 @@ func (c *Core) rebirth(id NodeID) {
 // heardMesh: a node that is no member believes in its mesh as long as somebody
 // in it speaks.
 func (c *Core) heardMesh() bool {
-	for _, m := range c.view.Members {
-		if c.heard[m.ID].within(c.cfg.Params.meshSilent(), c.now) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.heard, func(h hearing) bool {
+		return c.view.has(h.id) && h.at.within(c.cfg.Params.meshSilent(), c.now)
+	})
 }
 
 // forgetMesh lets a node that never was a member under its NodeID, and hears

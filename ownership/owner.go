@@ -300,7 +300,7 @@ func (c *Core) startRound(o *owner) {
 	}
 	o.round++
 	o.open = true
-	o.thisRound, o.nextRound = o.nextRound, nil
+	o.thisRound, o.nextRound = o.nextRound, o.thisRound[:0]
 	for i := range o.thisRound {
 		c.prepareAnswer(o, &o.thisRound[i])
 	}
@@ -341,7 +341,8 @@ func (c *Core) onConfirmAck(from NodeID, m ConfirmAck) {
 		}
 		o.open = false
 		o.certain = append(o.certain, o.thisRound...)
-		o.thisRound = nil
+		clear(o.thisRound)
+		o.thisRound = o.thisRound[:0]
 		c.progress(o, true)
 		c.release(o)
 		if len(o.nextRound) > 0 {

@@ -245,7 +245,8 @@ func (c *Core) nextView() *View {
 func (c *Core) nextMembers() *View {
 	old := c.view
 	v := &View{Mesh: old.Mesh, Epoch: old.Epoch + 1, Params: old.Params}
-	v.Members = append(c.stayers(), c.joiners()...)
+	joiners := c.joiners()
+	v.Members = append(c.stayers(len(joiners)), joiners...)
 	v.Voters = c.nextVoters(v)
 	if len(v.Voters) == 0 {
 		return nil // the last voter leaves only when another one can be seated
@@ -262,9 +263,10 @@ func sameTerms(a, b []Group) bool {
 	return slices.EqualFunc(a, b, func(a, b Group) bool { return a.Term == b.Term })
 }
 
-// stayers are the members that the next view keeps, with who is leaving marked.
-func (c *Core) stayers() []Member {
-	var ms []Member
+// stayers are the members that the next view keeps, with who is leaving marked;
+// there is room for the joiners behind them.
+func (c *Core) stayers(joiners int) []Member {
+	ms := make([]Member, 0, len(c.view.Members)+joiners)
 	stays := false // somebody is left to take over
 	for i, m := range c.view.Members {
 		if c.drops(m.ID) || m.Leaving && !c.needed(m.ID) {
@@ -274,7 +276,7 @@ func (c *Core) stayers() []Member {
 		stays = stays || !m.Leaving
 		ms = append(ms, m)
 	}
-	if stays || len(c.joiners()) > 0 {
+	if stays || joiners > 0 {
 		return ms
 	}
 	// V7: if all resign, they just stop (RenewAck.Stop): marking the last one
@@ -322,7 +324,7 @@ func (c *Core) allResigned() bool {
 // that makes an even number the last seated yields; never fewer seats without a
 // drop.
 func (c *Core) nextVoters(next *View) []NodeID {
-	var voters []NodeID
+	voters := make([]NodeID, 0, MaxVoters)
 	for _, id := range c.view.Voters {
 		if next.has(id) {
 			voters = append(voters, id)
