@@ -314,6 +314,9 @@ func (c *Core) onOutcome(h *hold, m Answer) {
 
 // why tells the runtime when the reason changes.
 func (c *Core) why(h *hold, r Reason) {
+	if h.reason == r {
+		return
+	}
 	if h.reason.Code != r.Code || h.reason.Holder != r.Holder || h.reason.Ahead != r.Ahead {
 		c.notify(Pending{h.handle, h.owner, r})
 	}
@@ -400,12 +403,16 @@ func (cl *client) reborn(c *Core) {
 // tickClient lets deadlines pass, asks again and renews.
 func (c *Core) tickClient() {
 	cl := &c.client
-	for _, s := range slices.Clone(cl.slots) {
-		c.tickDeadlines(s)
+	for i := 0; i < len(cl.slots); {
+		s := cl.slots[i]
+		if c.tickDeadlines(s); i < len(cl.slots) && cl.slots[i] == s { // else it is gone with its last lock
+			i++
+		}
 	}
-	for _, h := range slices.Clone(cl.asking) {
+	for i, last := 0, cl.seq; i < len(cl.asking) && cl.asking[i].seq <= last; {
+		h := cl.asking[i]
 		if h.state == holdReleasing && c.now >= h.giveUp {
-			c.released(h, false, true)
+			c.released(h, false, true) // takes it off the list, or to its end under a new seq
 			continue
 		}
 		if h.term != 0 && c.now.since(h.heard) >= directFresh {
@@ -417,6 +424,7 @@ func (c *Core) tickClient() {
 			c.ask(h)
 		}
 		c.wakeAt(h.next)
+		i++
 	}
 	if !c.silent() {
 		c.sendHeartbeats()

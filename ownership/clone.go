@@ -14,7 +14,7 @@ import (
 // fails on a new field that is on neither side.
 func (c *Core) Clone() *Core {
 	k := *c
-	k.heard = maps.Clone(c.heard)
+	k.heard = slices.Clone(c.heard)
 	k.founding.contacts = slices.Clone(c.founding.contacts)
 	k.founding.acks = slices.Clone(c.founding.acks)
 	k.leaving.knows = slices.Clone(c.leaving.knows)

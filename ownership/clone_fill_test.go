@@ -17,8 +17,8 @@ var ofTheStep = map[string]bool{"Core.local": true, "Core.dirty": true, "Core.co
 
 // sharedTypes are never changed once they are made: a clone points to the same.
 var sharedTypes = map[reflect.Type]bool{
-	reflect.TypeFor[*View](): true, reflect.TypeFor[*Record](): true, reflect.TypeFor[*Answer](): true, reflect.TypeFor[*beat](): true,
-	reflect.TypeFor[*HeartbeatAckItem](): true, reflect.TypeFor[*Acquire](): true, reflect.TypeFor[*Release](): true,
+	reflect.TypeFor[*View](): true, reflect.TypeFor[*Record](): true, reflect.TypeFor[*beat](): true,
+	reflect.TypeFor[*HeartbeatAckItem](): true, reflect.TypeFor[*assignment](): true, reflect.TypeFor[*Acquire](): true, reflect.TypeFor[*Release](): true,
 }
 
 // sharedFields are the slices and maps of which the same is true, and why.
@@ -52,6 +52,13 @@ var leftOut = map[string]string{
 	"table.parkedAt":   "an index of parked",
 	"incoming.missing": "follows from chunks",
 }
+
+// caches are left out too, with all that they reach: what is in them follows from
+// what is written, and is made again when they are empty.
+var caches = map[string]bool{"Core.assigned": true, "View.owners": true}
+
+// messagesIn are the messages that fields keep.
+var messagesIn = map[string]reflect.Type{"pending.answer": reflect.TypeFor[Answer]()}
 
 // keyInValue are the maps whose keys are written with their values.
 var keyInValue = map[string]bool{"replica.records": true, "takeover.state": true, "sealAnswer.records": true, "table.requests": true,
@@ -119,6 +126,10 @@ func (f *filler) fill(name string, v reflect.Value) {
 			v.SetMapIndex(key, value)
 		}
 	case reflect.Func: // Config.Buggify: injected, and shared
+	case reflect.Interface:
+		inside := reflect.New(messagesIn[name]).Elem()
+		f.fill(name, inside)
+		v.Set(inside)
 	default:
 		panic("filler: " + name + " is a " + v.Kind().String())
 	}
@@ -298,7 +309,7 @@ func (w *changes) walk(name string, v reflect.Value) {
 	case reflect.Func: // Config.Buggify: injected, no state
 	case reflect.Struct:
 		eachField(v, func(name string, v reflect.Value) {
-			if name != "Core.out" { // lists of interfaces
+			if name != "Core.out" && !caches[name] { // out: lists of interfaces
 				w.walk(name, v)
 			}
 		})
@@ -320,6 +331,17 @@ func (w *changes) walk(name string, v reflect.Value) {
 		}
 	case reflect.Map:
 		w.walkMap(name, v)
+	case reflect.Interface:
+		inside := reflect.New(v.Elem().Type()).Elem()
+		inside.Set(v.Elem())
+		(&changes{w.seen, func(name string, do func() func()) {
+			w.visit(name, func() func() {
+				undo := do()
+				v.Set(inside)
+				return func() { undo(); v.Set(inside) }
+			})
+		}}).walk(name, inside)
+		set(reflect.Zero(v.Type()))
 	default:
 		set(otherValue(v))
 	}
@@ -422,6 +444,9 @@ func (s *shifter) shift(v reflect.Value) {
 	case reflect.Struct:
 		eachField(v, func(_ string, v reflect.Value) { s.shift(v) })
 	case reflect.Interface:
+		if v.IsNil() {
+			return
+		}
 		n := reflect.New(v.Elem().Type()).Elem()
 		n.Set(v.Elem())
 		s.shift(n)

@@ -18,8 +18,8 @@ type Core struct {
 	wall  int64 // unix seconds, 0 if not told
 	wants bool  // Leave was asked for (V7)
 
-	roster []Peer          // sorted by ID
-	heard  map[NodeID]Time // when a node last spoke to this one
+	roster []Peer    // sorted by ID
+	heard  []hearing // when a node last spoke to this one, sorted by ID
 
 	founding  founding
 	leaving   leaving
@@ -32,6 +32,7 @@ type Core struct {
 	sinceView Time      // when this node first knew a view of this mesh (T6 of founding)
 	client    client
 	settleAt  Time // when Settled is sent next (T5)
+	assigned  *assignment
 
 	// The step under way; empty between steps.
 	local    []Message   // to itself
@@ -51,7 +52,7 @@ type outbox[T any] struct {
 
 // New returns the core of a node that just started.
 func New(cfg Config, now Time) *Core {
-	c := &Core{cfg: cfg, id: cfg.ID, phase: PhaseFounding, now: now, wake: now, heard: map[NodeID]Time{}}
+	c := &Core{cfg: cfg, id: cfg.ID, phase: PhaseFounding, now: now, wake: now}
 	c.client.init(cfg.Client)
 	return c
 }
@@ -62,13 +63,31 @@ func (c *Core) ID() NodeID { return c.id }
 // Step moves the core to now and feeds it the inputs in order. A now before the
 // last one counts as the last one: local time never goes back.
 func (c *Core) Step(now Time, in ...Input) Output {
-	c.now = max(now, c.now)
-	c.out = Output{Send: c.out.Send[:0], Notify: c.out.Notify[:0]}
-	c.noteGap()
+	c.begin(now)
 	for _, i := range in {
 		c.input(i)
 		c.drain()
 	}
+	return c.end()
+}
+
+// Deliver is Step(now, in), for runtimes that step once for each message: it
+// spares them an allocation.
+func (c *Core) Deliver(now Time, in Receive) Output {
+	c.begin(now)
+	c.receive(in)
+	c.drain()
+	return c.end()
+}
+
+func (c *Core) begin(now Time) {
+	c.now = max(now, c.now)
+	c.out.Send, c.out.Notify = c.out.Send[:0], c.out.Notify[:0]
+	c.noteGap()
+}
+
+// end does what is due and sends what was gathered.
+func (c *Core) end() Output {
 	if c.now >= c.wake {
 		c.tick()
 	}
@@ -87,7 +106,8 @@ func (c *Core) input(in Input) {
 	case Receive:
 		c.receive(in)
 	case Roster:
-		c.roster = slices.SortedFunc(slices.Values(in.Peers), func(a, b Peer) int { return cmp.Compare(a.Member.ID, b.Member.ID) })
+		c.roster = slices.Clone(in.Peers)
+		slices.SortFunc(c.roster, func(a, b Peer) int { return cmp.Compare(a.Member.ID, b.Member.ID) })
 		c.roster = slices.DeleteFunc(c.roster, func(p Peer) bool { return p.Member.ID == c.id })
 		c.voter.look = true
 		c.wake = c.now
@@ -135,17 +155,15 @@ func (c *Core) flush() {
 		case len(c.dirty) > 0:
 			c.flushOwners()
 		case len(c.confirms) > 0:
-			boxes := c.confirms
-			c.confirms = nil
-			for _, b := range boxes {
+			for _, b := range c.confirms {
 				c.send(b.to, Confirm{b.items})
 			}
+			c.confirms = c.confirms[:0]
 		case len(c.beatAcks) > 0:
-			boxes := c.beatAcks
-			c.beatAcks = nil
-			for _, b := range boxes {
+			for _, b := range c.beatAcks {
 				c.send(b.to, HeartbeatAck{b.client, b.items})
 			}
+			c.beatAcks = c.beatAcks[:0]
 		default:
 			return
 		}
@@ -206,9 +224,23 @@ func (c *Core) receive(in Receive) {
 		return
 	}
 	if c.view == nil || c.view.has(in.From) {
-		c.heard[in.From] = c.now
+		c.hear(in.From)
 	}
 	c.deliver(in.From, in.Message)
+}
+
+// hearing is when a node last spoke to this one.
+type hearing struct {
+	id NodeID
+	at Time
+}
+
+func (c *Core) hear(id NodeID) {
+	i, found := slices.BinarySearchFunc(c.heard, id, func(h hearing, id NodeID) int { return cmp.Compare(h.id, id) })
+	if !found {
+		c.heard = slices.Insert(c.heard, i, hearing{id: id})
+	}
+	c.heard[i].at = c.now
 }
 
 // deliver dispatches a message; the table in doc.go says who sends it to whom.

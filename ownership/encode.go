@@ -28,11 +28,7 @@ func (c *Core) Encode(dst []byte) []byte {
 	e.int(c.wall)
 	e.bool(c.wants)
 	each(e, c.roster, (*encoder).peer)
-	e.len(len(c.heard))
-	for _, id := range sortedKeys(c.heard) {
-		e.uint(uint64(id))
-		e.time(c.heard[id])
-	}
+	each(e, c.heard, (*encoder).hearing)
 	e.founding(&c.founding)
 	e.bool(c.leaving.dropped)
 	e.set(c.leaving.knows)
@@ -83,6 +79,7 @@ func (e *encoder) ticket(t Ticket)           { e.term(t.Term); e.uint(uint64(t.N
 func (e *encoder) settledItem(i SettledItem) { e.uint(uint64(i.Partition)); e.term(i.Term) }
 func (e *encoder) heldLock(l HeldLock)       { e.uint(l.Seq); e.uint(uint64(l.Token)) }
 func (e *encoder) absence(a absence)         { e.node(a.id); e.time(a.since) }
+func (e *encoder) hearing(h hearing)         { e.node(h.id); e.time(h.at) }
 func (e *encoder) autoLease(a autoLease)     { e.uint(uint64(a.number)); e.duration(a.ttl) }
 func (e *encoder) configuration(k Configuration) {
 	e.term(k.Term)

@@ -7,8 +7,10 @@ func (e *encoder) pending(p pending) {
 	e.uint(p.number)
 	e.time(p.heard)
 	e.time(p.began)
+	e.request(p.request)
+	e.bool(p.release)
 	if e.has(p.answer != nil) {
-		e.answer(p.answer)
+		e.answer(p.answer.(Answer))
 	}
 	if e.has(p.beat != nil) {
 		e.leaseID(p.beat.lease)
@@ -23,7 +25,7 @@ func (e *encoder) pending(p pending) {
 	}
 }
 
-func (e *encoder) answer(a *Answer) {
+func (e *encoder) answer(a Answer) {
 	e.request(a.Request)
 	e.uint(uint64(a.Partition))
 	e.term(a.Term)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/lockmesh/lockmesh/ring"
 )
 
 // founding is what a node without a view knows (see "Founding" in doc.go).
@@ -186,7 +188,10 @@ func firstView(mesh MeshID, e Epoch, params Params, members []Member, fresh bool
 	for _, m := range members[:seats(len(members))] {
 		v.Voters = append(v.Voters, m.ID)
 	}
-	for _, list := range assign(v.Params, members, nil, nil) {
+	in := ringInput(v)
+	v.owners = ring.OwnersOf(in)
+	in.Owners = v.owners
+	for _, list := range ring.Assign(in) {
 		g := Group{Term: Term(e), Replicas: list}
 		if !fresh {
 			g.Prior = []Configuration{{Term: 0}}
@@ -257,7 +262,7 @@ func (c *Core) rebirth(id NodeID) {
 	c.phase = PhaseFounding
 	if c.view != nil {
 		c.phase = PhaseJoining
-		c.heard[c.view.Voters[0]] = c.now // gives the mesh time to answer
+		c.hear(c.view.Voters[0]) // gives the mesh time to answer
 	}
 	c.client.reborn(c)
 	c.wake = c.now
@@ -266,12 +271,9 @@ func (c *Core) rebirth(id NodeID) {
 // heardMesh: a node that is no member believes in its mesh as long as somebody
 // in it speaks.
 func (c *Core) heardMesh() bool {
-	for _, m := range c.view.Members {
-		if c.heard[m.ID].within(c.cfg.Params.meshSilent(), c.now) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.heard, func(h hearing) bool {
+		return c.view.has(h.id) && h.at.within(c.cfg.Params.meshSilent(), c.now)
+	})
 }
 
 // forgetMesh lets a node that never was a member under its NodeID, and hears

@@ -84,7 +84,7 @@ func TestInvariantsFire(t *testing.T) {
 		{"I10", func() { assertEcho(11, 10) }},
 		{"I11", func() { // an answer of another term is about to leave
 			n := owning(a, v)
-			n.owners[0].certain = []pending{{to: d, answer: &Answer{Term: term - 1}}}
+			n.owners[0].certain = []pending{{to: d, answer: Answer{Term: term - 1}}}
 			tell(n, begin, b, accepted(0))
 			n.release(n.owners[0])
 		}},

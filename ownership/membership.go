@@ -46,9 +46,7 @@ func (c *Core) renew() {
 		every = c.view.Params.resendEvery() // voters of a view that is new may not know it yet
 	}
 	c.lease.next = c.now.add(every)
-	for _, v := range c.view.Voters {
-		c.send(v, Renew{Epoch: c.view.Epoch, Sent: Echo(c.now), Leaving: c.wants, Without: c.without()})
-	}
+	c.tellVoters(Renew{Epoch: c.view.Epoch, Sent: Echo(c.now), Leaving: c.wants, Without: c.without()})
 	if c.leaseValid() {
 		return
 	}
@@ -119,7 +117,7 @@ func (c *Core) onRenewAck(from NodeID, m RenewAck) {
 		return
 	}
 	c.lease.echoes[i] = max(c.lease.echoes[i], m.Sent)
-	t := kthHighest(slices.Clone(c.lease.echoes), majority(len(c.lease.echoes)))
+	t := kthHighest(c.lease.echoes, majority(len(c.lease.echoes)))
 	if t == 0 {
 		return
 	}

@@ -55,12 +55,15 @@ type owner struct {
 // pending is an answer on its way out. It leaves when write number is committed
 // and, unless it wrote something, its round is confirmed (G2).
 type pending struct {
-	to     NodeID
-	number uint64
-	heard  Time    // when the client time that it echoes was received …
-	began  Time    // … and when its round began, or its Accept was sent
-	answer *Answer // to a request
-	beat   *beat   // or to a heartbeat; the answer is made when its round begins
+	to      NodeID
+	number  uint64
+	heard   Time      // when the client time that it echoes was received …
+	began   Time      // … and when its round began, or its Accept was sent
+	request RequestID // to a request …
+	release bool      // … to its Release
+	beat    *beat     // or to a heartbeat
+	// Made when its round begins: the one or the other.
+	answer Message // an Answer
 	ack    *HeartbeatAckItem
 }
 
@@ -144,10 +147,8 @@ func (c *Core) soil(o *owner) {
 
 // flushOwners sends new writes and begins rounds, once a step.
 func (c *Core) flushOwners() {
-	dirty := c.dirty
-	c.dirty = nil
-	for _, p := range dirty {
-		o := c.owners[p]
+	for i := 0; i < len(c.dirty); i++ {
+		o := c.owners[c.dirty[i]]
 		if o == nil || !o.starting {
 			continue
 		}
@@ -158,27 +159,42 @@ func (c *Core) flushOwners() {
 			continue
 		}
 		if o.unsent > 0 {
-			first := o.next - uint64(o.unsent)
-			for i, id := range o.replicas[:c.firstTo(o)] {
-				if o.acked[i] >= 0 {
-					c.sendWrites(o, id, first)
-				}
-			}
+			c.sendUnsent(o)
 			o.unsent = 0
 			c.outstanding(o)
 		}
 		c.startRound(o)
+	}
+	c.dirty = c.dirty[:0]
+}
+
+// sendUnsent sends the step's writes to all that have the state before them.
+func (c *Core) sendUnsent(o *owner) {
+	for number := o.next - uint64(o.unsent); number < o.next; {
+		accept := o.writesFrom(number)
+		m := Message(accept) // one for all of them
+		for i, id := range o.replicas[:c.firstTo(o)] {
+			if o.acked[i] >= 0 {
+				c.send(id, m)
+			}
+		}
+		number += uint64(len(accept.Writes))
 	}
 }
 
 // sendWrites sends the writes from number on.
 func (c *Core) sendWrites(o *owner, to NodeID, number uint64) {
 	for number < o.next {
-		ws := o.buffer[number-o.first:]
-		ws = slices.Clone(ws[:min(len(ws), acceptMax)])
-		c.send(to, Accept{o.partition, o.term, number, ws})
-		number += uint64(len(ws))
+		m := o.writesFrom(number)
+		c.send(to, m)
+		number += uint64(len(m.Writes))
 	}
+}
+
+// writesFrom is one message of writes.
+func (o *owner) writesFrom(number uint64) Accept {
+	ws := o.buffer[number-o.first:]
+	return Accept{o.partition, o.term, number, slices.Clone(ws[:min(len(ws), acceptMax)])}
 }
 
 // outstanding arms the timers of what must be answered.
@@ -187,7 +203,7 @@ func (c *Core) outstanding(o *owner) {
 		o.resend = c.now.add(c.view.Params.resendEvery())
 	}
 	if o.stalled == 0 {
-		o.stalled, o.heard = c.now, nil
+		o.stalled, o.heard = c.now, o.heard[:0]
 	}
 	o.timer = earlier(o.timer, o.resend)
 	c.wakeAt(o.timer)
@@ -205,13 +221,13 @@ func (c *Core) progress(o *owner, nearer bool) {
 		return
 	}
 	if nearer || o.stalled == 0 {
-		o.stalled, o.heard = c.now, nil
+		o.stalled, o.heard = c.now, o.heard[:0]
 	}
 }
 
 // committed is the number of the last write that W replicas have (G1).
 func (o *owner) committed() uint64 {
-	n := kthHighest(slices.Clone(o.acked), writeQuorum(len(o.replicas)))
+	n := kthHighest(o.acked, writeQuorum(len(o.replicas)))
 	return uint64(max(n, 0))
 }
 
@@ -289,7 +305,7 @@ func (c *Core) startRound(o *owner) {
 	}
 	o.round++
 	o.open = true
-	o.thisRound, o.nextRound = o.nextRound, nil
+	o.thisRound, o.nextRound = o.nextRound, o.thisRound[:0]
 	for i := range o.thisRound {
 		c.prepareAnswer(o, &o.thisRound[i])
 	}
@@ -330,7 +346,8 @@ func (c *Core) onConfirmAck(from NodeID, m ConfirmAck) {
 		}
 		o.open = false
 		o.certain = append(o.certain, o.thisRound...)
-		o.thisRound = nil
+		clear(o.thisRound)
+		o.thisRound = o.thisRound[:0]
 		c.progress(o, true)
 		c.release(o)
 		if len(o.nextRound) > 0 {
@@ -351,8 +368,8 @@ func (c *Core) release(o *owner) {
 		case a.to == 0: // its client has closed the request
 		case c.buggify(AnswerLost):
 		case a.answer != nil:
-			o.assertAnswerTerm(a.answer.Term)
-			c.send(a.to, *a.answer)
+			o.assertAnswerTerm(a.answer.(Answer).Term)
+			c.send(a.to, a.answer)
 		default:
 			o.assertAnswerTerm(a.ack.Term)
 			c.beatAcks = gather(c.beatAcks, a.to, a.beat.lease.Client, *a.ack)

@@ -3,8 +3,6 @@ package ownership
 import (
 	"slices"
 	"time"
-
-	"github.com/lockmesh/lockmesh/ring"
 )
 
 // tickVoter looks whether the next view should be another one, and in which
@@ -71,7 +69,8 @@ func (c *Core) wantsView() bool {
 	}
 	v.look = false
 	v.lookAt = c.now.add(c.view.Params.deadSilence())
-	return c.nextView() != nil
+	next := c.nextMembers()
+	return next != nil && (!sameMembers(next, c.view) || !sameTerms(c.nextGroups(next), c.view.Groups))
 }
 
 // backoff is how long this voter leaves the word to those before it in line
@@ -231,25 +230,43 @@ func (c *Core) joiners() []Member {
 // nextView is the view that this proposer's rules give, nil if it is the
 // present one.
 func (c *Core) nextView() *View {
-	old := c.view
-	v := &View{Mesh: old.Mesh, Epoch: old.Epoch + 1, Params: old.Params}
-	v.Members = append(c.stayers(), c.joiners()...)
-	v.Voters = c.nextVoters(v)
-	if len(v.Voters) == 0 {
-		return nil // the last voter leaves only when another one can be seated
+	v := c.nextMembers()
+	if v == nil {
+		return nil
 	}
-	v.Apart = c.nextApart(v)
 	v.Groups = c.nextGroups(v)
-	if slices.Equal(v.Members, old.Members) && slices.Equal(v.Voters, old.Voters) && slices.Equal(v.Apart, old.Apart) &&
-		slices.EqualFunc(v.Groups, old.Groups, func(a, b Group) bool { return a.Term == b.Term }) {
+	if sameMembers(v, c.view) && sameTerms(v.Groups, c.view.Groups) {
 		return nil
 	}
 	return v
 }
 
-// stayers are the members that the next view keeps, with who is leaving marked.
-func (c *Core) stayers() []Member {
-	var ms []Member
+// nextMembers is the next view without its groups, nil if there can be none.
+func (c *Core) nextMembers() *View {
+	old := c.view
+	v := &View{Mesh: old.Mesh, Epoch: old.Epoch + 1, Params: old.Params}
+	joiners := c.joiners()
+	v.Members = append(c.stayers(len(joiners)), joiners...)
+	v.Voters = c.nextVoters(v)
+	if len(v.Voters) == 0 {
+		return nil // the last voter leaves only when another one can be seated
+	}
+	v.Apart = c.nextApart(v)
+	return v
+}
+
+func sameMembers(a, b *View) bool {
+	return slices.Equal(a.Members, b.Members) && slices.Equal(a.Voters, b.Voters) && slices.Equal(a.Apart, b.Apart)
+}
+
+func sameTerms(a, b []Group) bool {
+	return slices.EqualFunc(a, b, func(a, b Group) bool { return a.Term == b.Term })
+}
+
+// stayers are the members that the next view keeps, with who is leaving marked;
+// there is room for the joiners behind them.
+func (c *Core) stayers(joiners int) []Member {
+	ms := make([]Member, 0, len(c.view.Members)+joiners)
 	stays := false // somebody is left to take over
 	for i, m := range c.view.Members {
 		if c.drops(m.ID) || m.Leaving && !c.needed(m.ID) {
@@ -259,7 +276,7 @@ func (c *Core) stayers() []Member {
 		stays = stays || !m.Leaving
 		ms = append(ms, m)
 	}
-	if stays || len(c.joiners()) > 0 {
+	if stays || joiners > 0 {
 		return ms
 	}
 	// V7: if all resign, they just stop (RenewAck.Stop): marking the last one
@@ -307,7 +324,7 @@ func (c *Core) allResigned() bool {
 // that makes an even number the last seated yields; never fewer seats without a
 // drop.
 func (c *Core) nextVoters(next *View) []NodeID {
-	var voters []NodeID
+	voters := make([]NodeID, 0, MaxVoters)
 	for _, id := range c.view.Voters {
 		if next.has(id) {
 			voters = append(voters, id)
@@ -352,13 +369,10 @@ func (c *Core) nextApart(next *View) []Apart {
 // nextGroups: a group keeps its term unless its list changes or a new term was
 // asked for (T4).
 func (c *Core) nextGroups(next *View) []Group {
-	previous := make([][]NodeID, len(c.view.Groups))
-	for p, g := range c.view.Groups {
-		previous[p] = g.Replicas
-	}
-	lists := assign(next.Params, next.Members, previous, next.Apart)
-	groups := make([]Group, len(lists))
-	for p, list := range lists {
+	a := c.assign(next)
+	next.owners = a.owners
+	groups := make([]Group, len(a.lists))
+	for p, list := range a.lists {
 		groups[p] = c.nextGroup(Partition(p), list, next)
 	}
 	return groups
@@ -408,20 +422,6 @@ func (c *Core) mayMove(p Partition, g Group, next *View) bool {
 }
 
 func (c *Core) isSettled(p Partition) bool { return c.voter.settled[p] >= c.view.Groups[p].Term }
-
-// assign asks ring for the groups of the members that are not leaving.
-func assign(params Params, members []Member, previous [][]NodeID, apart []Apart) [][]NodeID {
-	in := ring.Input{Partitions: params.Partitions, Replicas: params.Replicas, Previous: previous}
-	for _, m := range members {
-		if !m.Leaving {
-			in.Members = append(in.Members, ring.Member{ID: m.ID, Zone: m.Zone})
-		}
-	}
-	for _, a := range apart {
-		in.Apart = append(in.Apart, ring.Apart{Partition: int(a.Partition), Owner: a.Owner, Silent: a.Silent})
-	}
-	return ring.Assign(in)
-}
 
 // onStuck: V5: the view then notes (owner, silent replica); T4: or the owner
 // needs a new term.

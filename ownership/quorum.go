@@ -24,10 +24,22 @@ func seats(n int) int {
 	return n
 }
 
-// kthHighest returns the k-th highest of vs (k from 1), which it reorders.
+// kthHighest returns the k-th highest of vs (k from 1): the highest that k of them
+// reach. There are few of them.
 func kthHighest[T cmp.Ordered](vs []T, k int) T {
-	slices.SortFunc(vs, func(a, b T) int { return cmp.Compare(b, a) })
-	return vs[k-1]
+	best, found := vs[0], false
+	for _, v := range vs {
+		reach := 0
+		for _, u := range vs {
+			if u >= v {
+				reach++
+			}
+		}
+		if reach >= k && (!found || v > best) {
+			best, found = v, true
+		}
+	}
+	return best
 }
 
 // count returns how many of ids are in set.

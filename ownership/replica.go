@@ -176,12 +176,13 @@ func (c *Core) ackAccept(to NodeID, p Partition, t Term) {
 
 // onConfirm: G2: W replicas say that promised = installed = the term still.
 func (c *Core) onConfirm(from NodeID, m Confirm) {
-	var items []ConfirmItem
-	for _, i := range m.Items {
-		if c.hasPartition(i.Partition) && c.agrees(i.Partition, i.Term) {
-			c.assertLeaseBeforeAccept(i.Partition)
-			items = append(items, i)
-		}
+	refuses := func(i ConfirmItem) bool { return !c.hasPartition(i.Partition) || !c.agrees(i.Partition, i.Term) }
+	items := m.Items
+	if slices.ContainsFunc(items, refuses) {
+		items = slices.DeleteFunc(slices.Clone(items), refuses) // a message is never changed
+	}
+	for _, i := range items {
+		c.assertLeaseBeforeAccept(i.Partition)
 	}
 	if len(items) > 0 {
 		c.send(from, ConfirmAck{items})

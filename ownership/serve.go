@@ -53,7 +53,8 @@ func (c *Core) onAcquire(from NodeID, m Acquire) {
 	c.lower(o, m.Request.Client, m.Low)
 	_, known := o.table.requests[m.Request]
 	if !c.serving(o) || o.table.graceEnd != 0 && !known {
-		c.park(o, parked{from: from, at: c.now, acquire: &m})
+		later := m
+		c.park(o, parked{from: from, at: c.now, acquire: &later})
 		return
 	}
 	c.evaluate(o, from, m, c.now)
@@ -67,7 +68,8 @@ func (c *Core) onRelease(from NodeID, m Release) {
 	}
 	c.lower(o, m.Request.Client, m.Low)
 	if !c.serving(o) {
-		c.park(o, parked{from: from, at: c.now, release: &m})
+		later := m
+		c.park(o, parked{from: from, at: c.now, release: &later})
 		return
 	}
 	c.closeRequest(o, from, m)
@@ -235,7 +237,7 @@ func (c *Core) answerByWrite(o *owner, to NodeID, heard Time, a Answer) {
 	if to == 0 {
 		return
 	}
-	o.certain = append(o.certain, pending{to: to, number: o.next - 1, heard: heard, began: c.now, answer: &a})
+	o.certain = append(o.certain, pending{to: to, number: o.next - 1, heard: heard, began: c.now, answer: a})
 }
 
 // answerByRound has a request answered after a confirm round that begins from
@@ -249,7 +251,7 @@ func (c *Core) answerByRound(o *owner, r *request, release bool) {
 		return // the one on its way serves this copy too
 	}
 	r.answers |= bit
-	o.nextRound = append(o.nextRound, pending{answer: &Answer{Request: r.id, Release: release}})
+	o.nextRound = append(o.nextRound, pending{request: r.id, release: release})
 	c.soil(o)
 }
 
@@ -261,12 +263,12 @@ func (c *Core) prepareAnswer(o *owner, a *pending) {
 		a.ack, a.heard = c.beatAnswer(o, a.beat), a.beat.heard
 		return
 	}
-	r := o.table.requests[a.answer.Request]
+	r := o.table.requests[a.request]
 	if r == nil {
 		a.to = 0 // the client has closed it
 		return
 	}
-	ans := Answer{Request: r.id, Partition: o.partition, Term: o.term, Release: a.answer.Release, Echo: r.sent}
+	ans := Answer{Request: r.id, Partition: o.partition, Term: o.term, Release: a.release, Echo: r.sent}
 	switch {
 	case ans.Release:
 		r.answers &^= answersRelease
@@ -281,7 +283,7 @@ func (c *Core) prepareAnswer(o *owner, a *pending) {
 		r.answers &^= answersAcquire
 		ans.Outcome, ans.Holder = r.outcome, r.holder
 	}
-	a.to, a.answer, a.heard = r.from, &ans, r.heard
+	a.to, a.answer, a.heard = r.from, ans, r.heard
 }
 
 // explain tells a client why its request is open. It is a hint: it rests on

@@ -151,6 +151,8 @@ type View struct {
 	Voters  []NodeID // the members that vote on the next view, first seated first
 	Groups  []Group  // by partition
 	Apart   []Apart  // stuck pairs that ring keeps apart for a while
+
+	owners *ring.Owners // what ring knows of Members; nil if the view was not made in this process
 }
 
 // Member returns the member with this ID, or nil.

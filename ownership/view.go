@@ -401,11 +401,7 @@ func (c *Core) seenOf(id NodeID) *seen {
 
 // forgetHeard bounds the memory of who spoke.
 func (c *Core) forgetHeard() {
-	for id := range c.heard {
-		if !c.view.has(id) {
-			delete(c.heard, id)
-		}
-	}
+	c.heard = slices.DeleteFunc(c.heard, func(h hearing) bool { return !c.view.has(h.id) })
 }
 
 // fallSilent forgets all that a member knows. The client stays (V6).

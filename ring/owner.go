@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/buraksezer/consistent"
@@ -22,11 +23,35 @@ const (
 	pointsPerNode = 20
 )
 
+// Owners says who owns each partition by hash, for one set of members: nearly all of the work of
+// Assign, and the same as long as nobody comes or goes. It is never changed, so it may be shared.
+type Owners struct {
+	ids   []NodeID // sorted, without duplicates
+	index []int    // by partition: its owner, in ids
+}
+
+// OwnersOf returns the owners by hash for in's members and partitions: in.Owners if it is that,
+// otherwise new ones. It panics if a member comes twice.
+func OwnersOf(in Input) *Owners {
+	return in.ownersOf(newAssigner(in).ids)
+}
+
+// ownersOf wants ids sorted and without duplicates.
+func (in Input) ownersOf(ids []NodeID) *Owners {
+	if o := in.Owners; o != nil && len(o.index) == in.Partitions && slices.Equal(o.ids, ids) {
+		return o
+	}
+	return &Owners{ids, owners(ids, in.Partitions)}
+}
+
 // owners returns the owner of each partition as an index into ids. ids is sorted, without
-// duplicates and not empty; partitions is positive (consistent would read 0 as its default, 271).
+// duplicates; consistent would read no partitions as its default, 271.
 func owners(ids []NodeID, partitions int) []int {
-	circle := newCircle(ids, partitions)
 	out := make([]int, partitions)
+	if len(ids) == 0 || partitions == 0 {
+		return out
+	}
+	circle := newCircle(ids, partitions)
 	for p := range out {
 		out[p] = circle.GetPartitionOwner(p).(*point).index
 	}

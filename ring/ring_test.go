@@ -151,6 +151,25 @@ func TestAssignProperties(t *testing.T) {
 }
 
 // TestAssignLeavesInputAlone: neither the call nor a write to its result changes the input.
+// TestOwnersChangeNothing: with the owners of earlier, of whatever members, Assign says the same.
+func TestOwnersChangeNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in, other := drawInput(t), drawInput(t)
+		if rapid.Bool().Draw(t, "same members") {
+			other.Members = slices.Clone(in.Members)
+			slices.Reverse(other.Members)
+		}
+		groups := Assign(in)
+		in.Owners = OwnersOf(other)
+		checkEqual(t, "with the owners of another input", Assign(in), groups)
+		own := OwnersOf(in)
+		if in.Owners = own; OwnersOf(in) != own {
+			t.Fatal("the owners of the same members were made again")
+		}
+		checkEqual(t, "with its own owners", Assign(in), groups)
+	})
+}
+
 func TestAssignLeavesInputAlone(t *testing.T) {
 	fresh := func() Input {
 		return Input{

@@ -177,7 +177,7 @@ func (w *World) arrive(e *event) {
 	if w.OnDeliver != nil {
 		w.OnDeliver(Flight{e.from, n, e.msg, e.sent, e.copied})
 	}
-	w.step(n, ownership.Receive{From: e.sender, Mesh: e.mesh, Message: e.msg})
+	w.deliver(n, ownership.Receive{From: e.sender, Mesh: e.mesh, Message: e.msg})
 }
 
 // Cut stops messages between two nodes, both ways; Mend lets them pass again.

@@ -269,13 +269,27 @@ func (w *World) handle(e event) {
 	}
 }
 
-// step is the one place where a core moves.
+// step and deliver are the two places where a core moves.
 func (w *World) step(n *Node, in ownership.Input) {
 	now := n.Local()
 	out := n.Core.Step(now, in)
 	if w.OnStep != nil {
 		w.OnStep(n, now, []ownership.Input{in}, out)
 	}
+	w.follow(n, out)
+}
+
+func (w *World) deliver(n *Node, in ownership.Receive) {
+	now := n.Local()
+	out := n.Core.Deliver(now, in)
+	if w.OnStep != nil {
+		w.OnStep(n, now, []ownership.Input{in}, out)
+	}
+	w.follow(n, out)
+}
+
+// follow does what a step asks for.
+func (w *World) follow(n *Node, out ownership.Output) {
 	w.Hash = mix(w.Hash, uint64(w.Now)<<8^uint64(n.Index)<<4^uint64(len(out.Send))<<1^uint64(len(out.Notify)))
 	if out.Wake < 1<<62 {
 		w.arm(n, n.trueAt(out.Wake))
