@@ -15,6 +15,7 @@ func partitionOf(key string, p ownership.Params) ownership.Partition {
 // learned: a mesh has one view at each epoch, and views form one chain.
 func (ch *Checker) learned(n *Node, e ownership.ViewLearned) {
 	v := e.View
+	n.had = append(n.had, viewSince{v, ch.w.Now})
 	id := viewID{v.Mesh, v.Epoch}
 	if known := ch.views[id]; known != nil {
 		if known != v && !sameView(known, v) {
@@ -101,26 +102,39 @@ func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 	}
 }
 
+// certified: a membership lease rests on a majority of the voters of one view, and
+// a view that is learned does not end the lease of the one before. So of one of
+// the views that n had within MembershipTTL a majority must have been heard.
 func (ch *Checker) certified(n *Node, what string) {
 	if ch.Wild {
 		return
 	}
-	v := n.Core.View()
+	ttl := ch.params().MembershipTTL
+	oldest := ch.w.Now - ttl - time.Duration(int64(ttl)/1_000_000*int64(ch.params().DriftPPM)) - 1
+	had := n.had
+	for i := len(had) - 1; i >= 0; i-- {
+		if i+1 < len(had) && had[i+1].since < oldest {
+			break
+		}
+		if ch.heardMajority(n, had[i].view, oldest) {
+			return
+		}
+	}
+	ch.fail("minority", nil, "%s sends %s at epoch %d, and has not heard a majority of its voters within MembershipTTL", n, what, n.Core.View().Epoch)
+}
+
+func (ch *Checker) heardMajority(n *Node, v *ownership.View, since time.Duration) bool {
 	heard := 0
-	ttl := v.Params.MembershipTTL
-	oldest := ch.w.Now - ttl - time.Duration(int64(ttl)/1_000_000*int64(v.Params.DriftPPM)) - 1
 	for _, id := range v.Voters {
-		if id == n.Core.ID() {
+		if o := ch.w.byID[id]; o == n {
 			heard++
-		} else if o := ch.w.byID[id]; o != nil && o != n {
-			if at := ch.w.Net.link(o, n).heard; at != 0 && at >= oldest {
+		} else if o != nil {
+			if at := ch.w.Net.link(o, n).heard; at != 0 && at >= since {
 				heard++
 			}
 		}
 	}
-	if heard <= len(v.Voters)/2 {
-		ch.fail("minority", nil, "%s sends %s at epoch %d, and has heard %d of %d voters within MembershipTTL", n, what, v.Epoch, heard, len(v.Voters))
-	}
+	return heard > len(v.Voters)/2
 }
 
 func (ch *Checker) delivered(f *Flight) { ch.Goals.delivered(ch, f) }

@@ -76,6 +76,12 @@ type Node struct {
 	late    time.Duration
 	crashed time.Duration
 	births  uint64
+	had     []viewSince // the views it has known, for the checker
+}
+
+type viewSince struct {
+	view  *ownership.View
+	since time.Duration
 }
 
 // lie is what a node's roster says of another whatever the truth is.
