@@ -1,9 +1,9 @@
 // Package linear checks that what clients were told about one key is
 // linearizable: that one order of all operations exists, each at some moment
 // between its invocation and its answer in true time, in which a lock on one
-// machine would have given the same answers. The search is porcupine's; the lock
-// is [History]'s model below. It knows nothing of the protocol, its messages or
-// its replicas, and so cannot share an error with them.
+// machine would have given the same answers. The search is porcupine's, the lock
+// is described below. It shares no code with the protocol, and so no error. Keys
+// do not depend on each other: each has a [History] and a [Check] of its own.
 //
 // # The lock
 //
@@ -27,7 +27,8 @@
 //	                    left, which the new deadline tells, and the event; Asked
 //	                    or not. The lease now lasts until that moment + TTL.
 //	Lost{Missing}       absent (Missing): the owner has certified it. The heartbeat
-//	                    left after the grant was adopted.
+//	                    left after the grant was adopted. (K3 lets the deadline come
+//	                    first, so in one mesh this is always an error.)
 //	Lost{Expired},      certifies nothing (Lost): the client's own clock, or another
 //	Lost{OtherMesh}     mesh, said so. At the owner the lease still runs, and from
 //	                    the event on the client may give it back when the owner
@@ -38,8 +39,9 @@
 //	                    it was cancelled, and may have held the key silently until
 //	                    the event, not later (K1: a release closes the request).
 //	Released{GaveUp}    certifies nothing: the end may come at any time after Unlock.
-//	no answer           crash, end of the run: a granted lock ends like a lost one; a
-//	                    Lock may hold silently from its call on, and for ever.
+//	no answer           crash, end of the run: a granted lock may end when its lease
+//	                    may; an Unlock counts like GaveUp; a Lock may hold silently
+//	                    from its call on, and for ever.
 //	Pending             nothing: it rests on nothing.
 //
 // # Ends
@@ -71,7 +73,8 @@
 // holder can have been there at that moment; the next grant waits until such a
 // hold can be over. Of several silent holders the most convenient traits are
 // combined (the earliest start, the earliest end), and each may hold more than
-// once; that alone is laxer than the truth.
+// once; that alone is laxer than the truth. (TestAgainstNaive compares the verdicts
+// with those of a model without any of this.)
 //
 // Found are thus: two holders, a token out of order or given twice, a busy while
 // the key was free, a renewal or a released lock that another grant had overtaken,

@@ -9,8 +9,8 @@ import (
 // Kind is what a client called.
 type Kind uint8
 
-// The kinds. Lock and Try open a call. Renew stands for every certified or
-// imagined statement about a held lock: an Extended or a Lost event.
+// The kinds. Lock and Try open a call. Renew is whatever its client was told of a
+// held lock: an Extended or a Lost event.
 const (
 	Lock Kind = iota + 1
 	Try
@@ -123,7 +123,8 @@ type silent struct {
 	from, to, ends time.Duration
 }
 
-// gather sorts operations by call, and finds what no lock needs to be modelled for.
+// gather sorts operations by call. It says what is wrong with a history that
+// contradicts itself.
 func gather(h History) ([]*call, string) {
 	var calls []*call
 	byID := map[int]*call{}

@@ -170,7 +170,7 @@ func small(r *rand.Rand, silent bool) History {
 func TestAgainstNaive(t *testing.T) {
 	for _, silent := range []bool{false, true} {
 		good, bad, laxer := 0, 0, 0
-		for seed := range uint64(6000) {
+		for seed := range uint64(4000) {
 			h := small(rand.New(rand.NewPCG(seed, 2)), silent)
 			v, why := Check(h, 0)
 			switch n := naive(h); {
