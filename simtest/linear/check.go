@@ -78,6 +78,11 @@ func (m *model) explain(h History, ops []porcupine.Operation, timeout time.Durat
 		}
 	}
 	fmt.Fprintf(&b, "  then: %s", m.has(s.holder))
+	if s.holder >= 0 {
+		if u := m.calls[s.holder].unlock; u != nil {
+			fmt.Fprintf(&b, ", and later: %v", *u)
+		}
+	}
 	return b.String()
 }
 
