@@ -3,6 +3,7 @@ module github.com/lockmesh/lockmesh
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.0.3
 	github.com/buraksezer/consistent v1.0.0
 	github.com/cockroachdb/datadriven v1.0.2
 	github.com/hashicorp/memberlist v0.7.0
