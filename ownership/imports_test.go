@@ -32,6 +32,7 @@ var oneDoor = map[string]string{
 	"github.com/hashicorp/memberlist":   "mesh/gossip.go",
 	"github.com/vmihailenco/msgpack/v5": "transport/codec",
 	"modernc.org/sqlite":                "examples/",
+	"github.com/anishathalye/porcupine": "simtest/linear/",
 	"golang.org/x/sys/unix":             "mesh/clock_linux",
 }
 
