@@ -33,7 +33,7 @@ func (ch *Checker) Linear(timeout time.Duration) []Failure {
 		switch verdict, why := linear.Check(ch.History(key), timeout); verdict {
 		case linear.Illegal:
 			text, calls := ch.explained(key, why)
-			failures = append(failures, Failure{ch.w.Now, "linear", text, calls})
+			failures = append(failures, Failure{ch.stuckAt(why), "linear", text, calls})
 		case linear.Unknown:
 			ch.Unknown++
 		}
@@ -138,6 +138,17 @@ func (c *Call) sentAt(deadline ownership.Time) time.Duration {
 	return max(c.Invoked, n.trueAt(deadline-ownership.Time(held))-rounding)
 }
 
+// stuckAt is when the answer came that no order explains: a story begins there.
+func (ch *Checker) stuckAt(why string) time.Duration {
+	if m := timesInText.FindStringSubmatch(why); m != nil {
+		if at, err := time.ParseDuration(m[1]); err == nil {
+			return at
+		}
+	}
+	return ch.w.Now
+}
+
+var timesInText = regexp.MustCompile(`\[\S+ ([^\s\]]+)\]`)
 var callInText = regexp.MustCompile(`call (\d+) \(client (\d+)\)`)
 var tokenInText = regexp.MustCompile(`token (\d+)`)
 

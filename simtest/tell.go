@@ -155,7 +155,7 @@ func (t *Teller) mark(lane int, kind story.MarkKind, format string, args ...any)
 
 // Story tells the run so far; replay is the command that plays it again. With
 // last > 0 it is limited to what happened so long before the first failure, or
-// the end of the run if there is none.
+// the end of the run if there is none, and to a quarter of that after it.
 func (t *Teller) Story(replay string, last time.Duration) *story.Story {
 	p := &printer{t: t}
 	st := &story.Story{Title: "no failure", Replay: replay, End: t.s.Now}
@@ -164,19 +164,22 @@ func (t *Teller) Story(replay string, last time.Duration) *story.Story {
 	if fs := t.s.Checker.Failures; len(fs) > 0 {
 		st.Title, st.Failure = fs[0].Check, p.prose(fs[0].Text)
 		bad, end = fs[0].Calls, fs[0].At
+		// A run ends with its failure, at the very moment at which the second holder
+		// got the lock. What was held then is drawn a little longer, to be seen.
+		st.End += time.Millisecond
 	}
 	if t.s.seed != 0 {
 		st.Title = fmt.Sprintf("seed %d: %s", t.s.seed&^(1<<63), st.Title)
 	}
-	from := time.Duration(0)
+	from, to := time.Duration(0), st.End
 	if last > 0 {
-		from = max(0, end-last)
+		from, to = max(0, end-last), min(to, end+last/4)
 	}
 	for _, n := range t.s.Nodes {
 		st.Lanes = append(st.Lanes, story.Lane{Name: n.Name, Sub: clockText(n)})
 	}
 	for i := range t.messages {
-		if m := &t.messages[i]; max(m.sent, m.at) >= from || !m.done {
+		if m := &t.messages[i]; m.sent <= to && (max(m.sent, m.at) >= from || !m.done) {
 			st.Messages = append(st.Messages, p.message(m))
 		}
 	}
@@ -188,18 +191,16 @@ func (t *Teller) Story(replay string, last time.Duration) *story.Story {
 	}
 	slices.SortStableFunc(st.Messages, func(a, b story.Message) int { return int(a.Sent - b.Sent) })
 	slices.SortStableFunc(st.Marks, func(a, b story.Mark) int { return int(a.At - b.At) })
-	cutBefore(st, from)
+	limit(st, from, to)
 	return st
 }
 
-// cutBefore leaves out what was over before. Of a view the last one stays: it is
-// the one that holds.
-func cutBefore(st *story.Story, from time.Duration) {
-	if from == 0 {
-		return
-	}
-	st.Holds = slices.DeleteFunc(st.Holds, func(h story.Hold) bool { return h.To != 0 && h.To < from })
-	st.Spans = slices.DeleteFunc(st.Spans, func(s story.Span) bool { return s.To != 0 && s.To < from })
+// limit leaves out what was over before, or began after. Of the views before the
+// last one stays: it is the one that holds.
+func limit(st *story.Story, from, to time.Duration) {
+	out := func(a, b time.Duration) bool { return a > to || b != 0 && b < from }
+	st.Holds = slices.DeleteFunc(st.Holds, func(h story.Hold) bool { return out(h.From, h.To) })
+	st.Spans = slices.DeleteFunc(st.Spans, func(s story.Span) bool { return out(s.From, s.To) })
 	view := -1
 	for i, m := range st.Marks {
 		if m.Lane == story.World && m.Kind == story.View && m.At < from {
@@ -208,7 +209,7 @@ func cutBefore(st *story.Story, from time.Duration) {
 	}
 	var marks []story.Mark
 	for i, m := range st.Marks {
-		if m.At >= from || i == view {
+		if m.At >= from && m.At <= to || i == view || m.Kind == story.Failure {
 			marks = append(marks, m)
 		}
 	}
@@ -270,19 +271,17 @@ func (t *Teller) holdEnd(c *Call) (time.Duration, story.HoldEnd) {
 	return max(at, c.Granted), why
 }
 
-// clockText tells what is not nominal: clocks show an hour more than true time.
+// clockText tells what of a clock is not nominal, its rate and what it is ahead
+// by; all show an hour more than true time. It must fit under a narrow lane's name.
 func clockText(n *Node) string {
 	var words []string
 	if n.RatePPM != 0 {
-		words = append(words, fmt.Sprintf("%+.2f %%", float64(n.RatePPM)/10_000))
+		words = append(words, fmt.Sprintf("%+.2f%%", float64(n.RatePPM)/10_000))
 	}
 	// What its clock is ahead by at true time 0.
 	since := n.since + n.since/1_000_000*time.Duration(n.RatePPM)
 	if ahead := time.Duration(n.base) - since - time.Hour; ahead > time.Second || ahead < -time.Second {
-		words = append(words, fmt.Sprintf("%+.0f s", ahead.Seconds()))
+		words = append(words, fmt.Sprintf("%+.0fs", ahead.Seconds()))
 	}
-	if len(words) == 0 {
-		return ""
-	}
-	return "clock " + strings.Join(words, ", ")
+	return strings.Join(words, " ")
 }

@@ -29,7 +29,7 @@ func (t *Teller) event(n *Node, e ownership.Event) {
 			note("extended %s", key(e.Handle))
 		}
 	case ownership.Busy:
-		note("busy %s: %s has it", key(e.Handle), p.text(e.Holder))
+		note("busy %s: %s has it with %s", key(e.Handle), p.client(e.Holder.Request.Client), p.token(e.Holder.Token))
 	case ownership.Invalid:
 		note("refused %s: %s", key(e.Handle), e.Why)
 	case ownership.Lost:

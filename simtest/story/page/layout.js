@@ -101,6 +101,7 @@ function collect(lay) {
       const from = lay.at.get(item.lane), to = lay.at.get(item.to), left = to > from;
       moment(item.t);
       const m = moment(item.t1);
+      if (item.underway && stubs) continue;
       if (!left) m.fromRight.add(to);
       const why = d.lost ? ' (' + (d.why || 'lost') + ')' : '', width = rightWidth - (d.lost ? 14 : 0);
       const text = [d.kind + (d.key ? ' ' + d.key : '') + why, d.kind + why].find(s => textWidth(s, FONT) <= width) || d.kind;
