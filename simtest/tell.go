@@ -162,7 +162,7 @@ func (t *Teller) Story(replay string, last time.Duration) *story.Story {
 	end := t.s.Now
 	var bad []*Call
 	if fs := t.s.Checker.Failures; len(fs) > 0 {
-		st.Title, st.Failure = fs[0].Check, p.prose(fs[0].Text)
+		st.Title, st.Failure = fs[0].Check, p.headline(fs[0].Text)
 		bad, end = fs[0].Calls, fs[0].At
 		// A run ends with its failure, at the very moment at which the second holder
 		// got the lock. What was held then is drawn a little longer, to be seen.
@@ -187,7 +187,7 @@ func (t *Teller) Story(replay string, last time.Duration) *story.Story {
 	t.tellSpans(st)
 	st.Marks = append(st.Marks, t.marks...)
 	for _, f := range t.s.Checker.Failures {
-		st.Marks = append(st.Marks, story.Mark{Lane: story.World, At: f.At, Kind: story.Failure, Text: f.Check + ": " + p.prose(f.Text)})
+		st.Marks = append(st.Marks, story.Mark{Lane: story.World, At: f.At, Kind: story.Failure, Text: f.Check + ": " + p.headline(f.Text)})
 	}
 	slices.SortStableFunc(st.Messages, func(a, b story.Message) int { return int(a.Sent - b.Sent) })
 	slices.SortStableFunc(st.Marks, func(a, b story.Mark) int { return int(a.At - b.At) })

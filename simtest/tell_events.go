@@ -39,9 +39,9 @@ func (t *Teller) event(n *Node, e ownership.Event) {
 		case e.GaveUp:
 			note("gave up %s: nobody answered Unlock", key(e.Handle))
 		case e.Held:
-			note("released %s", key(e.Handle))
+			note("released %s, handle %d", key(e.Handle), e.Handle)
 		default:
-			note("closed %s: it held nothing", key(e.Handle))
+			note("closed %s, handle %d: it held nothing", key(e.Handle), e.Handle)
 		}
 	case ownership.Pending:
 		if e.Reason.Code == ownership.ReasonTooLate {

@@ -313,6 +313,16 @@ func (p *printer) prose(text string) string {
 	return longInProse.ReplaceAllStringFunc(text, p.long)
 }
 
+// headline is what a page has room for of a failure: package linear says what is
+// wrong in two lines, and how it came to that in those that follow.
+func (p *printer) headline(text string) string {
+	lines := strings.SplitN(text, "\n", 3)
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return p.prose(strings.Join(lines[:min(2, len(lines))], "; "))
+}
+
 // long is what a bare number stands for, if it is a NodeID or an epoch.
 func (p *printer) long(number string) string {
 	n, err := strconv.ParseUint(number, 10, 64)
