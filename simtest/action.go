@@ -16,7 +16,7 @@ type Verb string
 // The verbs. Each is one thing that a director, a person or a stored trace can do
 // to a simulated world.
 const (
-	Start    Verb = "start"    // a node: N founders, For its clock's offset, Rate, Fresh
+	Start    Verb = "start"    // a node: N founders, For its clock's offset, Rate, Fresh; gossip's news come Late
 	Crash    Verb = "crash"    // for good; the memory is gone
 	Pause    Verb = "pause"    // SIGSTOP
 	Resume   Verb = "resume"   // SIGCONT
@@ -55,6 +55,7 @@ type Action struct {
 	For     time.Duration
 	N       int
 	Rate    int
+	Late    time.Duration
 	Kinds   Kinds
 	Try     bool
 	NoRenew bool
@@ -81,6 +82,9 @@ func (a Action) String() string {
 	}
 	if a.N != 0 {
 		b = fmt.Appendf(b, " n=%d", a.N)
+	}
+	if a.Late != 0 {
+		b = fmt.Appendf(b, " late=%v", a.Late)
 	}
 	if a.Rate != 0 {
 		b = fmt.Appendf(b, " rate=%d", a.Rate)
@@ -151,6 +155,8 @@ func (a *Action) pair(name, value string) (err error) {
 		a.Handle = ownership.Handle(h)
 	case "for":
 		a.For, err = time.ParseDuration(value)
+	case "late":
+		a.Late, err = time.ParseDuration(value)
 	case "n":
 		a.N, err = strconv.Atoi(value)
 	case "rate":
@@ -247,7 +253,7 @@ func (s *Stage) Do(a Action) {
 	switch a.Verb {
 	case Start:
 		if s.named(a.Node) == nil {
-			s.start(a.Node, ownership.Config{Params: s.Params, Founders: a.N, Fresh: a.Fresh}, a.For, a.Rate)
+			s.start(a.Node, ownership.Config{Params: s.Params, Founders: a.N, Fresh: a.Fresh}, a.For, a.Rate).late = a.Late
 			for _, n := range s.Nodes {
 				if n.outside {
 					s.outside(n)

@@ -36,6 +36,7 @@ type Checker struct {
 	calls    map[callID]*Call
 	open     []*Call // those with an answer to come, by invocation
 	keys     map[string]*keyHistory
+	releases map[ownership.RequestID]bool // that were sent to an owner
 	names    []string // of keys, in the order of their first use
 	views    map[viewID]*ownership.View
 	lastView time.Duration
@@ -88,6 +89,7 @@ type Call struct {
 	Extends  []Extension
 	Ghosts   []time.Duration // when a grant came that could not be taken any more
 	Queued   time.Duration   // when it first heard that it is in line
+	queuedIn ownership.Term
 	open     bool
 }
 
@@ -104,7 +106,7 @@ type keyHistory struct {
 
 // NewChecker attaches a checker to a world. Hooks that are set already go on.
 func NewChecker(w *World) *Checker {
-	ch := &Checker{w: w, calls: map[callID]*Call{}, keys: map[string]*keyHistory{},
+	ch := &Checker{w: w, calls: map[callID]*Call{}, keys: map[string]*keyHistory{}, releases: map[ownership.RequestID]bool{},
 		views: map[viewID]*ownership.View{}, lost: map[ownership.Partition]time.Duration{}}
 	event, send, deliver := w.OnEvent, w.OnSend, w.OnDeliver
 	w.OnEvent = func(n *Node, e ownership.Event) {
@@ -261,6 +263,9 @@ func (ch *Checker) extended(c *Call, e ownership.Extended) {
 		ch.fail("exclusion", []*Call{c}, "%s renewed %q (token %s) after its deadline", c.Node, c.Key, tokenText(c.Token))
 	}
 	c.Deadline = e.Deadline
+	if v := c.Node.Core.View(); v != nil && v.Groups[partitionOf(c.Key, v.Params)].Term > c.Token.Term() {
+		ch.Goals.Reach("renewed by a later owner")
+	}
 	ch.exclusion(ch.keys[c.Key], c, "renewed")
 	if e.Asked {
 		for i := range c.Extends {
@@ -347,8 +352,8 @@ func (ch *Checker) pending(c *Call, e ownership.Pending) {
 		c.Ghosts = append(c.Ghosts, ch.w.Now)
 		ch.Goals.Reach("a grant that raced its expiry")
 	case ownership.ReasonQueued:
-		if c.Queued == 0 {
-			c.Queued = ch.w.Now
+		if v := c.Node.Core.View(); c.Queued == 0 && v != nil {
+			c.Queued, c.queuedIn = ch.w.Now, v.Groups[partitionOf(c.Key, v.Params)].Term
 		}
 	}
 }

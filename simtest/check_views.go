@@ -98,7 +98,7 @@ func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 	case ownership.HeartbeatAck:
 		ch.certified(n, KindName(m.Kind()))
 	default:
-		ch.Goals.sent(n, e)
+		ch.Goals.sent(ch, e)
 	}
 }
 
