@@ -251,6 +251,11 @@ func (s *Stage) Do(a Action) {
 		*s.Log = append(*s.Log, a)
 	}
 	switch a.Verb {
+	case Lock, Unlock, Extend, Rest, Rejoined:
+	default:
+		s.Checker.disturbed = s.Now
+	}
+	switch a.Verb {
 	case Start:
 		if s.named(a.Node) == nil {
 			s.start(a.Node, ownership.Config{Params: s.Params, Founders: a.N, Fresh: a.Fresh}, a.For, a.Rate).late = a.Late

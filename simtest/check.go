@@ -32,19 +32,20 @@ type Checker struct {
 	Failures []Failure
 	Goals    Goals
 
-	w        *World
-	calls    map[callID]*Call
-	open     []*Call // those with an answer to come, by invocation
-	keys     map[string]*keyHistory
-	releases map[ownership.RequestID]bool // that were sent to an owner
-	names    []string // of keys, in the order of their first use
-	views    map[viewID]*ownership.View
-	lastView time.Duration
-	chain    *ownership.View // the newest
-	lost     map[ownership.Partition]time.Duration
-	mesh     int           // how often the mesh was refounded
-	healedAt time.Duration // 0: not yet
-	letGo    func(*Call)   // is told of grants that somebody waited for, to end them
+	w         *World
+	calls     map[callID]*Call
+	open      []*Call // those with an answer to come, by invocation
+	keys      map[string]*keyHistory
+	releases  map[ownership.RequestID]bool // that were sent to an owner
+	names     []string                     // of keys, in the order of their first use
+	views     map[viewID]*ownership.View
+	lastView  time.Duration
+	chain     *ownership.View // the newest
+	lost      map[ownership.Partition]time.Duration
+	mesh      int           // how often the mesh was refounded
+	healedAt  time.Duration // 0: not yet
+	disturbed time.Duration // when something was last done but lock and unlock
+	letGo     func(*Call)   // is told of grants that somebody waited for, to end them
 }
 
 // Failure is a promise that was not kept.

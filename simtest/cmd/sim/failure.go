@@ -22,10 +22,14 @@ func (f *flags) one(seed uint64, classes []string) (bool, error) {
 		return true, f.draw(r.Trace, fmt.Sprintf("sim -seed %d", seed))
 	}
 	before := r.Trace.Len()
-	small := simtest.Shrink(r.Trace, simtest.ShrinkOptions{Runs: shrinkRuns, Progress: func(left, steps int) {
-		fmt.Fprintf(os.Stderr, "\rcutting down: %d steps, %d runs left   ", steps, left)
-	}})
-	fmt.Fprint(os.Stderr, "\r\033[K")
+	opt := simtest.ShrinkOptions{Runs: shrinkRuns}
+	if terminal() {
+		opt.Progress = func(left, steps int) {
+			fmt.Fprintf(os.Stderr, "\r\033[Kcutting down: %d steps, %d runs left ", steps, left)
+		}
+		defer fmt.Fprint(os.Stderr, "\r\033[K")
+	}
+	small := simtest.Shrink(r.Trace, opt)
 	file := filepath.Join(f.out, fmt.Sprintf("%d.trace", seed))
 	if err := writeTrace(file, small); err != nil {
 		return false, err
@@ -35,6 +39,12 @@ func (f *flags) one(seed uint64, classes []string) (bool, error) {
 	replay := "go run ./simtest/cmd/sim -replay " + file
 	fmt.Printf("  replay: %s\n     all: go run ./simtest/cmd/sim -seed %d\n", replay, seed)
 	return false, f.draw(small, replay)
+}
+
+// terminal says that somebody is looking at the standard error.
+func terminal() bool {
+	info, err := os.Stderr.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // tell prints what was violated and what each node saw last.
