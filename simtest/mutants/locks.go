@@ -47,9 +47,9 @@ var locks = []Mutation{
 	{
 		Rule: "K1", Name: "an unawaited grant is not given back",
 		Why:   "a key stays with a client that does not want it until the lease ends",
-		Needs: "more than 1024 closed requests of one client in a partition above a request that is open all the time, and then a late copy of the oldest",
-		Redundant: "while owners remember closed requests no grant comes for one that is closed and forgotten here; beyond what they remember the digest of the next heartbeat, " +
-			"or the end of the lease, frees it",
+		Needs: "an Acquire that arrives after its Release was given up (TTL and the wait of T6, without an answer); or more than 1024 closed requests of one client in a partition above one that is open all the time, and then a late copy of the oldest. Check: at the end no owner has a key that no client believes in",
+		Redundant: "no grant comes for a request whose end an owner has certified and remembers; for others the digest of the next heartbeat, or the end of the lease, " +
+			"frees it as well, later",
 		Edits: []Edit{{"client.go", "if m.Outcome == OutcomeGranted {", "if false {"}},
 	},
 	{
