@@ -285,6 +285,9 @@ func (s *Stage) Do(a Action) {
 }
 
 func (s *Stage) doTo(n *Node, a Action) {
+	if n.Frozen && (a.Verb == Lock || a.Verb == Unlock || a.Verb == Extend) {
+		return // a process that is stopped calls nothing
+	}
 	switch a.Verb {
 	case Crash:
 		s.Crash(n)

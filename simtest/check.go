@@ -18,6 +18,7 @@ import (
 //	memory     an answered grant is not forgotten, an answered unlock is done
 //	minority   who has not heard a majority of voters for MembershipTTL answers nothing
 //	view       one view at an epoch, one chain, no seat lost without a drop
+//	drop       nobody is dropped who was heard (where the network only cuts)
 //	queue      first come, first served
 //	heal       after healing everything comes to rest
 //	linear     the history of each key is that of a lock (package linear)
@@ -39,6 +40,7 @@ type Checker struct {
 	releases  map[ownership.RequestID]bool // that were sent to an owner
 	names     []string                     // of keys, in the order of their first use
 	views     map[viewID]*ownership.View
+	proposed  map[*ownership.View]bool
 	lastView  time.Duration
 	chain     *ownership.View // the newest
 	lost      map[ownership.Partition]time.Duration
@@ -108,7 +110,7 @@ type keyHistory struct {
 // NewChecker attaches a checker to a world. Hooks that are set already go on.
 func NewChecker(w *World) *Checker {
 	ch := &Checker{w: w, calls: map[callID]*Call{}, keys: map[string]*keyHistory{}, releases: map[ownership.RequestID]bool{},
-		views: map[viewID]*ownership.View{}, lost: map[ownership.Partition]time.Duration{}}
+		views: map[viewID]*ownership.View{}, proposed: map[*ownership.View]bool{}, lost: map[ownership.Partition]time.Duration{}}
 	event, send, deliver := w.OnEvent, w.OnSend, w.OnDeliver
 	w.OnEvent = func(n *Node, e ownership.Event) {
 		ch.event(n, e)
@@ -186,6 +188,12 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 	switch e := e.(type) {
 	case ownership.ViewLearned:
 		ch.learned(n, e)
+	case ownership.Serving:
+		n.without = 0
+		if !e.Valid {
+			n.without = ch.w.Now
+			ch.Goals.Reach("lease lost and gained")
+		}
 	case ownership.Activated:
 		if e.Lost {
 			ch.lost[e.Partition] = ch.w.Now

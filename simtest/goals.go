@@ -104,10 +104,6 @@ func (g *Goals) event(e ownership.Event) {
 		if e.Confirmed {
 			g.Reach("left with confirmation")
 		}
-	case ownership.Serving:
-		if !e.Valid {
-			g.Reach("lease lost and gained")
-		}
 	case ownership.OtherMesh:
 		g.Reach("another mesh")
 	}

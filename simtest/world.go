@@ -40,7 +40,8 @@ type World struct {
 	queue  queue
 	byID   map[ownership.NodeID]*Node
 	lastID uint64
-	still  int // events at this very moment
+	still  int  // events at this very moment
+	bad    bool // the network has lost or kept a message: more than a cut
 }
 
 // Flight is a message on its way between two nodes.
@@ -76,7 +77,9 @@ type Node struct {
 	late    time.Duration
 	crashed time.Duration
 	births  uint64
-	had     []viewSince // the views it has known, for the checker
+	resumed time.Duration
+	without time.Duration // since when it has no membership lease; 0: it has one
+	had     []viewSince   // the views it has known, for the checker
 }
 
 type viewSince struct {
@@ -357,7 +360,7 @@ func (w *World) Thaw(n *Node) {
 	if !n.Frozen || n.Crashed {
 		return
 	}
-	n.Frozen = false
+	n.Frozen, n.resumed = false, w.Now
 	n.armed = never
 	w.arm(n, w.Now)
 	for _, e := range n.backlog {
