@@ -87,8 +87,9 @@ var groups = []Mutation{
 	},
 	{
 		Rule: "G1", Name: "ignore installed, and write to all",
-		Why:   "a write counts as replicated on one that has only it, under no term, and loses it at the next take-over",
-		Needs: "Install to one replica lost for seconds while there are writes, Accept to the third lost too, then the owner crashes",
+		Why:    "a write counts as replicated on one that has only it, under no term, and loses it at the next take-over",
+		Assert: "I7",
+		Needs:  "Install to one replica lost for seconds while there are writes, Accept to the third lost too, then the owner crashes",
 		Edits: []Edit{
 			{"replica.go", "r.promised == t && r.installed == t && c.leaseValid()", "r.promised == t && c.leaseValid()"},
 			{"owner.go", "if o.acked[i] >= 0 {", "if o.acked[i] >= -1 {"},

@@ -9,10 +9,26 @@ var locks = []Mutation{
 		Edits: []Edit{{"serve.go", "if r := t.requests[m.Request]; r != nil {", "if r := t.requests[m.Request]; r != nil && r.state != requestHeld {"}},
 	},
 	{
+		Rule: "K1", Name: "a copy of a granted TryLock is told busy",
+		Why:   "the caller goes without the lock that it has, and nobody else gets it until the lease ends",
+		Needs: "a TryLock's Acquire doubled, or its first Answer lost. Check: busy is linearizable, the caller itself not counted as the holder",
+		Edits: []Edit{{"serve.go", "t.touch(LeaseID{r.id.Client, r.lease}, at)", `t.touch(LeaseID{r.id.Client, r.lease}, at)
+			if m.Try {
+				c.answerByWrite(o, from, at, Answer{Request: r.id, Outcome: OutcomeBusy, Holder: t.keys[r.key].record.Holders[0]})
+				c.release(o)
+				return
+			}`}},
+	},
+	{
 		Rule: "K1", Name: "closed requests are not remembered",
 		Why:   "a late copy of a request that was closed is granted to nobody, until the client gives it back",
 		Needs: "Acquire late or doubled, arriving after its Release was answered, from a client that says nothing in between; TryLock by another at that moment. Check: busy means that somebody can have held it; no grant is written for a request whose Release was answered (Accept shows it)",
-		Edits: []Edit{{"serve.go", "if r := t.requests[m.Request]; r != nil {", "if r := t.requests[m.Request]; r != nil && (r.state != requestClosed || r.answers != 0) {"}},
+		Edits: []Edit{{"serve.go", "if r := t.requests[m.Request]; r != nil {", `if r := t.requests[m.Request]; r != nil && r.state == requestClosed && r.answers == 0 {
+		k := c.mark(o, r.id.Client)
+		k.closed = slices.DeleteFunc(k.closed, func(seq uint64) bool { return seq == r.id.Seq })
+		delete(t.requests, r.id)
+	}
+	if r := t.requests[m.Request]; r != nil {`}},
 	},
 	{
 		Rule: "K1", Name: "a Release that comes first is forgotten",
