@@ -43,6 +43,9 @@ const (
 	Rejoined Verb = "rejoined" // the view has changed since: Prior lists must be short
 )
 
+var allVerbs = []Verb{Start, Crash, Pause, Resume, LeaveNow, Cut, Mend, MendAll, Clog, Unclog, Lose, Slow, LieDead, Truth, Deafen, Listen, Clock, Site,
+	Lock, Unlock, Extend, Heal, Rest, Outside, Rejoined}
+
 // Action is one thing done to a world at a true time. Fields that a verb does not
 // use are zero.
 type Action struct {
@@ -113,6 +116,9 @@ func ParseAction(line string) (a Action, err error) {
 		return a, fmt.Errorf("%q: %w", line, err)
 	}
 	a.Verb = Verb(words[1])
+	if !slices.Contains(allVerbs, a.Verb) {
+		return a, fmt.Errorf("%q: there is no verb %q; one of %v", line, a.Verb, allVerbs)
+	}
 	for _, word := range words[2:] {
 		name, value, pair := strings.Cut(word, "=")
 		if !pair {

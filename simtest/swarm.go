@@ -290,6 +290,7 @@ func (s *swarm) mustRest() bool {
 	if s.r.IntN(2) == 0 {
 		s.leaveOutside()
 	}
+	s.RunFor(1) // what heals does so at once
 	if !ch.Alive() {
 		return false
 	}
@@ -379,6 +380,7 @@ func (s *swarm) queueInOrder() {
 		s.Do(Action{Verb: Lock, Node: n.Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
 		c := ch.Call(n, s.handle)
 		s.RunUntil(s.Now+s.Params.MembershipTTL, func() bool { return c.Granted != 0 || c.Queued != 0 || ch.failed() })
+		s.RunFor(1) // what is done next is not done at the time of an event
 		if i == 0 {
 			holder = c
 		}

@@ -13,7 +13,8 @@ import (
 //
 // True time runs in the world alone; a node sees its own clock. What happens is
 // in a queue: messages on their way, timers, gossip's news and calls of whoever
-// directs the play. Events of one moment happen in the order of posting.
+// directs the play. Events of one moment happen in the order of posting, calls
+// first: so it does not matter when a call was planned.
 type World struct {
 	Now   time.Duration // true time
 	Nodes []*Node
@@ -38,6 +39,7 @@ type World struct {
 
 	seed   uint64 // of NodeIDs; 0: they count from 1
 	queue  queue
+	calls  queue // those of whoever directs, which go first at their time
 	byID   map[ownership.NodeID]*Node
 	lastID uint64
 	still  int  // events at this very moment
@@ -183,7 +185,7 @@ func (w *World) SetClock(n *Node, jump time.Duration, ratePPM int) {
 
 // At calls f at a true time.
 func (w *World) At(at time.Duration, f func()) {
-	w.queue.push(max(at, w.Now), event{kind: callDue, call: f})
+	w.calls.push(max(at, w.Now), event{kind: callDue, call: f})
 }
 
 // After calls f after d of true time.
@@ -212,10 +214,11 @@ func (w *World) Input(n *Node, in ownership.Input) {
 
 // Step handles the next event and says whether there was one.
 func (w *World) Step() bool {
-	if w.queue.len() == 0 {
+	q := w.first()
+	if q == nil {
 		return false
 	}
-	at, e := w.queue.pop()
+	at, e := q.pop()
 	w.Events++
 	if w.still++; at > w.Now {
 		w.still = 0
@@ -227,6 +230,17 @@ func (w *World) Step() bool {
 	return true
 }
 
+// first is the queue with the next event, nil if there is none.
+func (w *World) first() *queue {
+	switch {
+	case w.calls.len() == 0 && w.queue.len() == 0:
+		return nil
+	case w.queue.len() == 0 || w.calls.len() > 0 && w.calls.next() <= w.queue.next():
+		return &w.calls
+	}
+	return &w.queue
+}
+
 // RunFor lets d of true time pass.
 func (w *World) RunFor(d time.Duration) { w.RunUntil(w.Now+d, nil) }
 
@@ -234,7 +248,7 @@ func (w *World) RunFor(d time.Duration) { w.RunUntil(w.Now+d, nil) }
 // returns whether it did. A done that is nil never does.
 func (w *World) RunUntil(end time.Duration, done func() bool) bool {
 	for done == nil || !done() {
-		if w.queue.len() == 0 || w.queue.next() > end {
+		if q := w.first(); q == nil || q.next() > end {
 			w.Now = max(w.Now, end)
 			return done != nil && done()
 		}
