@@ -119,7 +119,8 @@ func (m *machine) observe(s *state, node int, o *outcome) string {
 	if o.panic != "" {
 		return "the core of " + m.names[node] + " stopped itself: " + o.panic
 	}
-	if len(o.facts) == 0 {
+	m.reached |= o.reach
+	if !s.memory.news(node, o.facts) {
 		return ""
 	}
 	w := watcher{s.memory.clone(), s, node, func(n int) string { return m.names[n] }, m.scenario.allowed}
@@ -130,6 +131,22 @@ func (m *machine) observe(s *state, node int, o *outcome) string {
 	}
 	w.remember()
 	return ""
+}
+
+// news says that a step told what the checker has not seen yet. Most repeat: then
+// there is nothing to check, and no memory to be copied.
+func (m *memory) news(node int, facts []fact) bool {
+	return slices.ContainsFunc(facts, func(f fact) bool {
+		switch f := f.(type) {
+		case viewFact:
+			return !slices.Contains(m.views, f)
+		case sealedFact:
+			return f.term > m.promised[node]
+		case heldToFact:
+			return f.term < m.promised[node]
+		}
+		return true
+	})
 }
 
 // invoked notes a client's own doing, before its core learns of it.

@@ -16,6 +16,7 @@
 //	version.go    one state of a core; steps are remembered
 //	check.go      what is checked, and what the checker must remember
 //	search.go     the breadth-first walk
+//	reach.go      what a search has come to at all
 //	trace.go      a violation in words (words.go)
 //
 // # What is explored

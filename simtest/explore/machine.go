@@ -12,12 +12,13 @@ import (
 type machine struct {
 	scenario *Scenario
 	*table
-	names  []string // by node
-	births []ownership.NodeID
-	lanes  [][]doing
-	queue  []*packet                                      // sent in the action under way, of instant kinds
-	heed   func(node int, in ownership.Input, o *outcome) // sees each step, for traces
-	post   func(s *state, p *packet)                      // takes what is sent instead of the network, for prefixes
+	names   []string // by node
+	births  []ownership.NodeID
+	lanes   [][]doing
+	queue   []*packet // sent in the action under way, of instant kinds
+	reached reach
+	heed    func(node int, in ownership.Input, o *outcome) // sees each step, for traces
+	post    func(s *state, p *packet)                      // takes what is sent instead of the network, for prefixes
 }
 
 // action is what can happen in a state: its kind, and in the lower bits which

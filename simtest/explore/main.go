@@ -14,7 +14,7 @@ import (
 func Main(w io.Writer, limits Limits, filter string) error {
 	var table strings.Builder
 	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "scenario\tstates\ttransitions\tdepth\texhausted\tstates/s\ttime\t")
+	fmt.Fprintln(t, "scenario\tstates\ttransitions\tdepth\texhausted\tstates/s\ttime\treached\t")
 	var violated []string
 	ran := 0
 	for _, sc := range Scenarios() {
@@ -33,7 +33,7 @@ func Main(w io.Writer, limits Limits, filter string) error {
 			violated = append(violated, sc.Name)
 			r.Violation.Write(w)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%.0f\t%v\t\n", sc.Name, r.States, r.Transitions, r.Depth, r.outcome(), r.PerSecond, r.Elapsed.Round(100*time.Millisecond))
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%.0f\t%v\t%s\t\n", sc.Name, r.States, r.Transitions, r.Depth, r.outcome(), r.PerSecond, r.Elapsed.Round(100*time.Millisecond), r.Reached)
 	}
 	if ran == 0 {
 		return fmt.Errorf("no scenario's name contains %q", filter)

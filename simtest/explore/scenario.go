@@ -8,14 +8,13 @@ import (
 
 // Scenario is one small world and what of it is explored.
 type Scenario struct {
-	Name  string
-	Claim string // what holds in every state, and what is let loose to break it
-	// Left out of the search, so that the rest can be searched far: see Scenarios.
-	Bounds string
+	Name   string
+	Claim  string // what holds in every state, and what is let loose to break it
+	Bounds string // what is left out of the search, so that the rest can be searched far
 
 	budget  Budget
 	allowed Allowed
-	// once lists the kinds that Budget.Twice may double; nil: all.
+	// twice lists the kinds that Budget.Twice may double; nil: all.
 	twice []ownership.Kind
 	// instant lists the kinds that arrive at once, in the step that sends them.
 	// Their delays are not explored.
@@ -93,9 +92,10 @@ type Progress struct {
 type Result struct {
 	States      int
 	Transitions int
-	Depth       int  // all states that so many actions reach were expanded
-	Exhausted   bool // there are no others
-	Stopped     string
+	Depth       int    // all states that so many actions reach were expanded
+	Exhausted   bool   // there are no others
+	Stopped     string // why not: "states", "depth", "time" or "violation"
+	Reached     string // what happened in some state, in words: see reach
 	Elapsed     time.Duration
 	PerSecond   float64 // states
 	Violation   *Violation

@@ -76,10 +76,10 @@ var (
 	}
 	handOverFaults = Scenario{
 		Name:    "hand-over-faults",
-		Claim:   "the same with a crash, a late copy, and a resend",
-		Bounds:  "renewals arrive at once",
-		budget:  Budget{Advance: 1, Twice: 1, Crash: 1},
-		twice:   []ownership.Kind{ownership.KindAccept, ownership.KindAcceptAck, ownership.KindConfirmAck, ownership.KindInstall},
+		Claim:   "the same with a crash, resends, and a new owner that need not wait for the old one",
+		Bounds:  "the clock leaps over the grace of K2; renewals arrive at once",
+		budget:  Budget{Jump: 1, Crash: 1},
+		jumps:   []time.Duration{300 * time.Millisecond},
 		instant: housekeeping,
 		prepare: prepareHandOver,
 	}
@@ -99,10 +99,10 @@ var (
 	}
 	takeOversFaults = Scenario{
 		Name:    "take-over-of-take-overs-faults",
-		Claim:   "the same with groups of two, a late copy, and a resend",
-		Bounds:  "renewals arrive at once",
-		budget:  Budget{Advance: 1, Twice: 1},
-		twice:   []ownership.Kind{ownership.KindInstall, ownership.KindSealAck, ownership.KindSeal},
+		Claim:   "the same with groups of two, resends, and a new owner that need not wait for the old one",
+		Bounds:  "the clock leaps over the grace of K2; renewals arrive at once",
+		budget:  Budget{Jump: 1},
+		jumps:   []time.Duration{300 * time.Millisecond},
 		instant: housekeeping,
 		prepare: func(st *stage) { prepareTakeOvers(st, 2) },
 	}

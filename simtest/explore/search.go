@@ -61,6 +61,7 @@ func (s Scenario) Run(limits Limits, progress func(Progress)) (Result, error) {
 	x.began = time.Now()
 	x.told = x.began
 	x.run()
+	x.result.Reached = m.reached.String()
 	x.result.Elapsed = time.Since(x.began)
 	x.result.PerSecond = float64(x.result.States) / max(x.result.Elapsed.Seconds(), 1e-6)
 	return x.result, nil
@@ -122,13 +123,14 @@ func (x *search) report(frontier int) {
 // batch expands some states and returns those that are new.
 func (x *search) batch(batch []*state) (next []*state, v *Violation) {
 	families := make([][]child, len(batch))
-	counts := make([]int, x.workers)
+	counts, reached := make([]int, x.workers), make([]reach, x.workers)
 	var at atomic.Int64
 	x.parallel(func(w int) {
 		m := *x.machine // with a queue of its own
 		m.queue = nil
 		var scratch state
 		var as []action
+		defer func() { reached[w] = m.reached }()
 		for {
 			i := int(at.Add(1)) - 1
 			if i >= len(batch) {
@@ -139,8 +141,9 @@ func (x *search) batch(batch []*state) (next []*state, v *Violation) {
 			families[i] = x.expand(&m, batch[i], as, &scratch)
 		}
 	})
-	for _, n := range counts {
+	for w, n := range counts {
 		x.result.Transitions += n
+		x.machine.reached |= reached[w]
 	}
 	x.parallel(func(w int) {
 		for _, children := range families {

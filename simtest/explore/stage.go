@@ -90,15 +90,6 @@ func (st *stage) gossip(node int, dead ...int) ownership.Roster {
 	return r
 }
 
-// tell has gossip say so to everybody but the dead.
-func (st *stage) tell(dead ...int) {
-	for i := range st.births {
-		if !slices.Contains(dead, i) {
-			st.do(i, st.gossip(i, dead...))
-		}
-	}
-}
-
 // do has a node do something now, and lets what follows arrive.
 func (st *stage) do(node int, in ownership.Input) {
 	st.give(node, st.input(in))
@@ -230,6 +221,6 @@ func (sc *Scenario) ready() (*machine, *state, error) {
 	if len(st.births) > maxNodes || len(st.lanes) > maxLanes || st.params.Partitions != 1 {
 		return nil, nil, fmt.Errorf("scenario %s is too large", sc.Name)
 	}
-	st.machine.post = nil
+	st.machine.post, st.machine.reached = nil, 0
 	return st.machine, st.s, nil
 }

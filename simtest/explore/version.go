@@ -40,6 +40,7 @@ type outcome struct {
 	sends []*packet
 	told  []ownership.Event
 	facts []fact // of the two above, what the checker cares about
+	reach reach
 	panic string // the core's own assertion failed
 }
 
@@ -175,6 +176,7 @@ func (t *table) compute(v *version, now ownership.Time, in ownership.Input) (o *
 	var told []fact
 	for _, e := range out.Notify {
 		told = append(told, eventFacts(e)...)
+		o.reach |= reachOf(e)
 	}
 	o.facts = append(told, o.facts...)
 	o.next = t.version(core, now, out.Wake)
