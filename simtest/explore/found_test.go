@@ -1,6 +1,6 @@
 package explore
 
-// What this package has found and is not mended yet, each as small as it goes.
+// What reading and searching have found, each as small as it goes.
 
 import (
 	"slices"
@@ -38,7 +38,7 @@ func TestQueueOverTwoTakeOvers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.Violation != nil {
-		t.Skipf("open: %s, after %d steps", r.Violation.What, len(r.Violation.Steps))
+		t.Errorf("%s, after %d steps", r.Violation.What, len(r.Violation.Steps))
 	}
 }
 
