@@ -114,7 +114,7 @@ var groups = []Mutation{
 		Rule: "G1", Name: "commit at W-1",
 		Why:   "an owner answers for a write that only it has, or with three others of five",
 		Needs: "Accept lost or late, the owner crashes right after Granted: bias crashes to the owner of a key within some 100 ms of a grant",
-		Edits: []Edit{{"owner.go", "slices.Clone(o.acked), writeQuorum(len(o.replicas))", "slices.Clone(o.acked), max(1, writeQuorum(len(o.replicas))-1)"}},
+		Edits: []Edit{{"owner.go", "kthHighest(o.acked, writeQuorum(len(o.replicas))", "kthHighest(o.acked, max(1, writeQuorum(len(o.replicas))-1)"}},
 	},
 	{
 		Rule: "G2", Name: "answer before commit",
@@ -139,7 +139,7 @@ var groups = []Mutation{
 		Needs: "the old owner cut off with a client that tries, its lease still running; on the other side the holder's Unlock is answered. MembershipTTL long against the time of a view change. Check: busy is linearizable",
 		Edits: []Edit{{
 			"serve.go", "c.close(o, r, OutcomeBusy)\n\t\tc.answerByRound(o, r, false)",
-			"c.close(o, r, OutcomeBusy)\n\t\tc.answerByWrite(o, from, at, Answer{Request: r.id, Outcome: OutcomeBusy, Holder: r.holder, Echo: r.sent})\n\t\tc.release(o)",
+			"c.close(o, r, OutcomeBusy)\n\t\tc.answerByWrite(o, from, at, Answer{Request: r.id, Outcome: OutcomeBusy, Holder: r.busy.Holders[0], Echo: r.sent})\n\t\tc.release(o)",
 		}},
 	},
 	{
@@ -171,10 +171,11 @@ var groups = []Mutation{
 		Rule: "G2", Name: "echo newer than the Accept",
 		Why:   "a grant's deadline counts from a refresh that came after its write was sent, perhaps after a new owner took over",
 		Needs: "AcceptAck late by seconds (sent before the replica was sealed, arriving within the owner's lease), the client refreshing meanwhile, MembershipTTL of 5 s or more, a waiter at the new owner when the lease expires there",
-		Edits: []Edit{{"owner.go", "c.send(a.to, *a.answer)", `if r := o.table.requests[a.answer.Request]; r != nil {
-				a.answer.Echo = r.sent
+		Edits: []Edit{{"owner.go", "c.send(a.to, a.answer)", `late := a.answer.(Answer)
+			if r := o.table.requests[late.Request]; r != nil {
+				late.Echo = r.sent
 			}
-			c.send(a.to, *a.answer)`}},
+			c.send(a.to, late)`}},
 	},
 	{
 		Rule: "snapshot", Name: "an older one applied",

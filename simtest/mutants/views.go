@@ -51,19 +51,19 @@ var views = []Mutation{
 		Rule: "V3", Name: "gossip is believed",
 		Why:   "a rumour that a member is dead drops it while it renews",
 		Needs: "a lie of a few 100 ms about a healthy member. Check: nobody is dropped in health",
-		Edits: []Edit{{"propose.go", "c.rosterDead(id) && c.silentFor(id, c.view.Params.deadSilence())", "c.rosterDead(id)"}},
+		Edits: []Edit{{"propose.go", "c.silentFor(id, p.deadSilence()) && (c.rosterDead(id) ||", "(c.rosterDead(id) ||"}},
 	},
 	{
 		Rule: "V3", Name: "silence without gossip's word is borne",
 		Why:   "a member that gossip never calls dead keeps its groups for ever, though it is gone",
 		Needs: "a crash or cut that no roster tells (RosterDelay beyond the run), with its keys asked for afterwards: every key is served within 3 MembershipTTL, the wait of T6 and a few seconds. Cuts must still stand when this is checked",
-		Edits: []Edit{{"propose.go", "return c.silentFor(id, c.view.Params.silence()) || c.deaf(id)", "return c.deaf(id)"}},
+		Edits: []Edit{{"propose.go", "(c.rosterDead(id) || c.silentFor(id, p.silence()))", "c.rosterDead(id)"}},
 	},
 	{
 		Rule: "V3", Name: "a deaf member is kept",
 		Why:   "a member that speaks and does not hear gets no lease, and its groups are never served again",
 		Needs: "one-way cuts from a majority of the voters to one member that owns groups, for more than 4 MembershipTTL, rosters quiet. Check: its keys are served while the cut stands",
-		Edits: []Edit{{"propose.go", "c.silentFor(id, c.view.Params.silence()) || c.deaf(id) ||", "c.silentFor(id, c.view.Params.silence()) ||"}},
+		Edits: []Edit{{"propose.go", "if c.deaf(id) {", "if false {"}},
 	},
 	{
 		Rule: "V3", Name: "an acceptor judges the value",

@@ -15,6 +15,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -24,6 +25,8 @@ import (
 	"time"
 
 	"github.com/lockmesh/lockmesh/simtest"
+	"github.com/lockmesh/lockmesh/simtest/explore"
+	"github.com/lockmesh/lockmesh/simtest/mutants"
 )
 
 type flags struct {
@@ -34,6 +37,10 @@ type flags struct {
 	workers            int
 	untilFailure       bool
 	goals              bool
+
+	mutations, explore bool
+	only, table        string
+	starts             int
 }
 
 func main() {
@@ -49,6 +56,11 @@ func main() {
 	flag.IntVar(&f.workers, "workers", 0, "seeds that are played at a time; 0: one a core")
 	flag.BoolVar(&f.untilFailure, "until-failure", false, "stop at the first failure and print one line of JSON")
 	flag.BoolVar(&f.goals, "goals", false, "print how often each situation occurred")
+	flag.BoolVar(&f.mutations, "mutations", false, "plant faults in the protocol, one after the other, and say how soon each is found")
+	flag.BoolVar(&f.explore, "explore", false, "search small configurations exhaustively, each for -for (1m)")
+	flag.StringVar(&f.only, "only", "", "with -mutations: those whose \"rule: name\" matches this regular expression; with -explore: scenarios with this in their name")
+	flag.IntVar(&f.starts, "starts", 3, "with -mutations: from how many first seeds each is played, for -for (30s) at most")
+	flag.StringVar(&f.table, "table", "", "with -mutations: also write the table to this file")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "sim: %q is no flag; see sim -h\n", flag.Arg(0))
@@ -73,6 +85,11 @@ func (f *flags) run() (bool, error) {
 	case f.faults == "list":
 		fmt.Println(strings.Join(simtest.Classes(), "\n"))
 		return true, nil
+	case f.mutations:
+		return true, mutants.Main(os.Stdout, mutants.Options{Only: f.only, Starts: f.starts, For: f.dur, Seeds: f.seeds, Parallel: f.workers, Markdown: f.table})
+	case f.explore:
+		debug.SetGCPercent(200) // what is explored stays in memory
+		return true, explore.Main(os.Stdout, explore.Limits{Time: cmp.Or(f.dur, time.Minute)}, f.only)
 	case f.replay != "":
 		return f.replayFile()
 	case f.seed != 0:
