@@ -45,18 +45,21 @@ const (
 type hold struct {
 	handle Handle
 	seq    uint64
+
+	// What each tick looks at lies together.
 	state  holdState
+	term   Term // the newest asked; 0: none yet
+	next   Time // when to ask again
+	heard  Time // the last answer, or the first question
+	giveUp Time // when a Release that nobody answers is given up
 	in     Lock // as asked
+	reason Reason
 
 	partition Partition
 	lease     uint32
-	term      Term   // the newest asked; 0: none yet
-	owner     NodeID // of that term
+	owner     NodeID // of term
 	first     Time   // when seq was first sent; 0: not yet
-	next      Time   // when to ask again
-	heard     Time   // the last answer, or the first question
 	ticket    Ticket
-	reason    Reason
 
 	token    Token
 	deadline Time   // K3
@@ -66,7 +69,6 @@ type hold struct {
 	wasHeld  bool  // when it was released
 	reask    bool  // released only to be asked for again: its grant came too late
 	releases uint8 // how often Release was sent; 2 is more than once, and an earlier one may have released it
-	giveUp   Time  // when a Release that nobody answers is given up
 }
 
 func (cl *client) init(id ClientID) {

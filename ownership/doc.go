@@ -360,6 +360,9 @@
 //   - The low-water mark is that of requests with an answer to come. Held locks do
 //     not hold it down, else one long lock would make owners remember every later
 //     request of its client.
+//   - Whoever knows a decided view tells it when asked, member or not: a voter that
+//     adopts a ballot may decide the view that drops it, and those who know it may
+//     all be dropped (found by the simulator).
 //   - Since the mark passes locks that are held, the owner also remembers the last
 //     16 of a client that were held and released: a second copy of a Release was
 //     told "not held" (found by the simulator).

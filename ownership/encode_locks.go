@@ -96,7 +96,7 @@ func (e *encoder) lockRequest(r *request) {
 	e.uint(uint64(r.outcome))
 	e.bool(r.released)
 	e.uint(uint64(r.token))
-	e.holder(r.holder)
+	e.record(r.busy)
 	e.uint(uint64(r.lease))
 	e.duration(r.ttl)
 	e.ticket(r.ticket)

@@ -47,7 +47,7 @@ type request struct {
 	outcome  Outcome // closed: Busy or Gone
 	released bool    // closed by a Release that ended a grant
 	token    Token   // held
-	holder   Holder  // Busy: who had it
+	busy     *Record // Busy: what had the key
 	lease    uint32
 	ttl      time.Duration
 	ticket   Ticket

@@ -116,7 +116,8 @@ func (c *Core) changeOwners() {
 func (c *Core) noteServed(p Partition) {
 	if o := c.owners[p]; o != nil && o.phase == ownerActive {
 		c.parts[p].served = o.term
-		c.parts[p].waiting = o.table.anyWaiting()
+		// In a grace nobody has come yet who may still be on the way (K2).
+		c.parts[p].waiting = o.table.graceEnd != 0 || o.table.anyWaiting()
 	}
 }
 

@@ -108,8 +108,8 @@ func (c *Core) silentFor(id NodeID, d time.Duration) bool {
 }
 
 func (c *Core) anySilent() bool {
-	for _, m := range c.view.Members {
-		if c.drops(m.ID) {
+	for i := range c.view.Members {
+		if c.drops(c.view.Members[i].ID) {
 			return true
 		}
 	}
@@ -131,7 +131,11 @@ func (c *Core) deaf(id NodeID) bool {
 // 3 MembershipTTL whatever gossip says, or has been deaf for so long. (Who
 // resigned is dropped by V7.)
 func (c *Core) drops(id NodeID) bool {
-	return c.silentFor(id, c.view.Params.silence()) || c.deaf(id) || c.rosterDead(id) && c.silentFor(id, c.view.Params.deadSilence())
+	if c.deaf(id) {
+		return true
+	}
+	p := c.view.Params
+	return c.silentFor(id, p.deadSilence()) && (c.rosterDead(id) || c.silentFor(id, p.silence()))
 }
 
 // onJoin: V5: members are added only on their own direct Join of the last second.

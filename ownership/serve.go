@@ -191,7 +191,7 @@ func (c *Core) evaluate(o *owner, from NodeID, m Acquire, at Time) {
 	case k.record == nil && len(k.queue) == 0 && o.count < 1<<32-1:
 		c.grant(o, k, r)
 	case m.Try && k.record != nil:
-		r.holder = k.record.Holders[0]
+		r.busy = k.record
 		c.close(o, r, OutcomeBusy)
 		c.answerByRound(o, r, false)
 	default:
@@ -281,7 +281,10 @@ func (c *Core) prepareAnswer(o *owner, a *pending) {
 		ans.Outcome, ans.Token = OutcomeGranted, r.token
 	default:
 		r.answers &^= answersAcquire
-		ans.Outcome, ans.Holder = r.outcome, r.holder
+		ans.Outcome = r.outcome
+		if r.busy != nil {
+			ans.Holder = r.busy.Holders[0]
+		}
 	}
 	a.to, a.answer, a.heard = r.from, ans, r.heard
 }

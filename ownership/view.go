@@ -248,13 +248,13 @@ func (c *Core) tellProposed(old, v *View) {
 	c.notify(e)
 }
 
-// onAskView: whoever is a member tells its view; others know nothing certain.
+// onAskView: whoever knows a view tells it, members or not: it is decided, and
+// those that it dropped may be the only ones who know it.
 func (c *Core) onAskView(from NodeID, m AskView) {
-	if m.Epoch > c.view.Epoch {
+	switch {
+	case m.Epoch > c.view.Epoch:
 		c.send(from, AskView{c.view.Epoch})
-		return
-	}
-	if c.view.Epoch > m.Epoch && (c.isMember() || c.phase == PhaseLeaving) {
+	case m.Epoch < c.view.Epoch:
 		c.send(from, Decided{View: c.view})
 	}
 }

@@ -16,7 +16,7 @@ type Verb string
 // The verbs. Each is one thing that a director, a person or a stored trace can do
 // to a simulated world.
 const (
-	Start    Verb = "start"    // a node: N founders, For its clock's offset, Rate, Fresh
+	Start    Verb = "start"    // a node: N founders, For its clock's offset, Rate, Fresh; gossip's news come Late
 	Crash    Verb = "crash"    // for good; the memory is gone
 	Pause    Verb = "pause"    // SIGSTOP
 	Resume   Verb = "resume"   // SIGCONT
@@ -43,6 +43,9 @@ const (
 	Rejoined Verb = "rejoined" // the view has changed since: Prior lists must be short
 )
 
+var allVerbs = []Verb{Start, Crash, Pause, Resume, LeaveNow, Cut, Mend, MendAll, Clog, Unclog, Lose, Slow, LieDead, Truth, Deafen, Listen, Clock, Site,
+	Lock, Unlock, Extend, Heal, Rest, Outside, Rejoined}
+
 // Action is one thing done to a world at a true time. Fields that a verb does not
 // use are zero.
 type Action struct {
@@ -55,6 +58,7 @@ type Action struct {
 	For     time.Duration
 	N       int
 	Rate    int
+	Late    time.Duration
 	Kinds   Kinds
 	Try     bool
 	NoRenew bool
@@ -81,6 +85,9 @@ func (a Action) String() string {
 	}
 	if a.N != 0 {
 		b = fmt.Appendf(b, " n=%d", a.N)
+	}
+	if a.Late != 0 {
+		b = fmt.Appendf(b, " late=%v", a.Late)
 	}
 	if a.Rate != 0 {
 		b = fmt.Appendf(b, " rate=%d", a.Rate)
@@ -109,6 +116,9 @@ func ParseAction(line string) (a Action, err error) {
 		return a, fmt.Errorf("%q: %w", line, err)
 	}
 	a.Verb = Verb(words[1])
+	if !slices.Contains(allVerbs, a.Verb) {
+		return a, fmt.Errorf("%q: there is no verb %q; one of %v", line, a.Verb, allVerbs)
+	}
 	for _, word := range words[2:] {
 		name, value, pair := strings.Cut(word, "=")
 		if !pair {
@@ -151,6 +161,8 @@ func (a *Action) pair(name, value string) (err error) {
 		a.Handle = ownership.Handle(h)
 	case "for":
 		a.For, err = time.ParseDuration(value)
+	case "late":
+		a.Late, err = time.ParseDuration(value)
 	case "n":
 		a.N, err = strconv.Atoi(value)
 	case "rate":
@@ -249,9 +261,14 @@ func (s *Stage) Do(a Action) {
 		s.OnDo(a)
 	}
 	switch a.Verb {
+	case Lock, Unlock, Extend, Rest, Rejoined:
+	default:
+		s.Checker.disturbed = s.Now
+	}
+	switch a.Verb {
 	case Start:
 		if s.named(a.Node) == nil {
-			s.start(a.Node, ownership.Config{Params: s.Params, Founders: a.N, Fresh: a.Fresh}, a.For, a.Rate)
+			s.start(a.Node, ownership.Config{Params: s.Params, Founders: a.N, Fresh: a.Fresh}, a.For, a.Rate).late = a.Late
 			for _, n := range s.Nodes {
 				if n.outside {
 					s.outside(n)
@@ -278,6 +295,9 @@ func (s *Stage) Do(a Action) {
 }
 
 func (s *Stage) doTo(n *Node, a Action) {
+	if n.Frozen && (a.Verb == Lock || a.Verb == Unlock || a.Verb == Extend) {
+		return // a process that is stopped calls nothing
+	}
 	switch a.Verb {
 	case Crash:
 		s.Crash(n)

@@ -18,6 +18,7 @@ import (
 //	memory     an answered grant is not forgotten, an answered unlock is done
 //	minority   who has not heard a majority of voters for MembershipTTL answers nothing
 //	view       one view at an epoch, one chain, no seat lost without a drop
+//	drop       nobody is dropped who was heard (where the network only cuts)
 //	queue      first come, first served
 //	heal       after healing everything comes to rest
 //	linear     the history of each key is that of a lock (package linear)
@@ -33,18 +34,21 @@ type Checker struct {
 	Goals    Goals
 	Unknown  int // keys whose history Linear could not decide in its time
 
-	w        *World
-	calls    map[callID]*Call
-	open     []*Call // those with an answer to come, by invocation
-	keys     map[string]*keyHistory
-	names    []string // of keys, in the order of their first use
-	views    map[viewID]*ownership.View
-	lastView time.Duration
-	chain    *ownership.View // the newest
-	lost     map[ownership.Partition]time.Duration
-	mesh     int           // how often the mesh was refounded
-	healedAt time.Duration // 0: not yet
-	letGo    func(*Call)   // is told of grants that somebody waited for, to end them
+	w         *World
+	calls     map[callID]*Call
+	open      []*Call // those with an answer to come, by invocation
+	keys      map[string]*keyHistory
+	releases  map[ownership.RequestID]bool // that were sent to an owner
+	names     []string                     // of keys, in the order of their first use
+	views     map[viewID]*ownership.View
+	proposed  map[*ownership.View]bool
+	lastView  time.Duration
+	chain     *ownership.View // the newest
+	lost      map[ownership.Partition]time.Duration
+	mesh      int           // how often the mesh was refounded
+	healedAt  time.Duration // 0: not yet
+	disturbed time.Duration // when something was last done but lock and unlock
+	letGo     func(*Call)   // is told of grants that somebody waited for, to end them
 }
 
 // Failure is a promise that was not kept.
@@ -94,6 +98,7 @@ type Call struct {
 	Renewals []Renewal       // all of them, asked for or not
 	Ghosts   []time.Duration // when a grant came that could not be taken any more
 	Queued   time.Duration   // when it first heard that it is in line
+	queuedIn ownership.Term
 	open     bool
 }
 
@@ -113,8 +118,8 @@ type keyHistory struct {
 
 // NewChecker attaches a checker to a world. Hooks that are set already go on.
 func NewChecker(w *World) *Checker {
-	ch := &Checker{w: w, calls: map[callID]*Call{}, keys: map[string]*keyHistory{},
-		views: map[viewID]*ownership.View{}, lost: map[ownership.Partition]time.Duration{}}
+	ch := &Checker{w: w, calls: map[callID]*Call{}, keys: map[string]*keyHistory{}, releases: map[ownership.RequestID]bool{},
+		views: map[viewID]*ownership.View{}, proposed: map[*ownership.View]bool{}, lost: map[ownership.Partition]time.Duration{}}
 	event, send, deliver := w.OnEvent, w.OnSend, w.OnDeliver
 	w.OnEvent = func(n *Node, e ownership.Event) {
 		ch.event(n, e)
@@ -192,6 +197,12 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 	switch e := e.(type) {
 	case ownership.ViewLearned:
 		ch.learned(n, e)
+	case ownership.Serving:
+		n.without = 0
+		if !e.Valid {
+			n.without = ch.w.Now
+			ch.Goals.Reach("lease lost and gained")
+		}
 	case ownership.Activated:
 		if e.Lost {
 			ch.lost[e.Partition] = ch.w.Now
@@ -273,6 +284,9 @@ func (ch *Checker) extended(c *Call, e ownership.Extended) {
 	}
 	c.Deadline = e.Deadline
 	c.Renewals = append(c.Renewals, Renewal{c.sentAt(e.Deadline), ch.w.Now})
+	if v := c.Node.Core.View(); v != nil && v.Groups[partitionOf(c.Key, v.Params)].Term > c.Token.Term() {
+		ch.Goals.Reach("renewed by a later owner")
+	}
 	ch.exclusion(ch.keys[c.Key], c, "renewed")
 	if e.Asked {
 		for i := range c.Extends {
@@ -359,8 +373,8 @@ func (ch *Checker) pending(c *Call, e ownership.Pending) {
 		c.Ghosts = append(c.Ghosts, ch.w.Now)
 		ch.Goals.Reach("a grant that raced its expiry")
 	case ownership.ReasonQueued:
-		if c.Queued == 0 {
-			c.Queued = ch.w.Now
+		if v := c.Node.Core.View(); c.Queued == 0 && v != nil {
+			c.Queued, c.queuedIn = ch.w.Now, v.Groups[partitionOf(c.Key, v.Params)].Term
 		}
 	}
 }

@@ -97,8 +97,13 @@ func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 		}
 	case ownership.HeartbeatAck:
 		ch.certified(n, KindName(m.Kind()))
+	case ownership.Propose:
+		if !ch.proposed[m.Value] {
+			ch.proposed[m.Value] = true
+			ch.drops(n, m.Value)
+		}
 	default:
-		ch.Goals.sent(n, e)
+		ch.Goals.sent(ch, e)
 	}
 }
 
@@ -135,6 +140,29 @@ func (ch *Checker) heardMajority(n *Node, v *ownership.View, since time.Duration
 		}
 	}
 	return heard > len(v.Voters)/2
+}
+
+// drops: V3: who is dropped has been silent to the proposer for MembershipTTL/2 of
+// the proposer's waking time at least, or has no lease though it renews. It is held
+// against runs in which the network at most cuts: elsewhere a member may speak and
+// its renewals be lost.
+func (ch *Checker) drops(n *Node, v *ownership.View) {
+	if ch.Wild || ch.w.bad {
+		return
+	}
+	ttl := v.Params.MembershipTTL
+	least := ttl/2 - ttl/10
+	for _, m := range n.Core.View().Members {
+		o := ch.w.byID[m.ID]
+		if v.Member(m.ID) != nil || m.Leaving || o == nil || o == n || o.Crashed || o.Core.ID() != m.ID {
+			continue
+		}
+		silent := ch.w.Now - max(ch.w.Net.link(o, n).renew, n.resumed)
+		deaf := o.without != 0 && ch.w.Now-o.without > 2*ttl
+		if silent < least && !deaf {
+			ch.fail("drop", nil, "%s proposes to drop %s, of whom it has heard %v ago", n, o, silent)
+		}
+	}
 }
 
 func (ch *Checker) delivered(f *Flight) { ch.Goals.delivered(ch, f) }

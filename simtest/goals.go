@@ -23,12 +23,12 @@ var goalNames = []string{
 	"take-over", "take-over of a take-over", "three configurations in Prior", "a lost configuration", "a Seal refused",
 	"an Install again", "a snapshot", "a state in chunks", "a group told stuck", "a pair kept apart",
 	"busy", "cancelled", "a cancelled waiter granted", "a grant that raced its expiry", "a waiter granted by a later owner",
-	"an unlock overtaken", "lost by its deadline", "missing at its owner", "another mesh", "renewed by a later owner",
+	"lost by its deadline", "missing at its owner", "another mesh", "renewed by a later owner",
 	"unlock given up", "a digest that does not match", "an answer for an old term", "a late copy of a closed request",
 	"refounded", "a refounded mesh grants", "a write refused",
 }
 
-const goals = 40
+const goals = 39
 
 var goalNumbers = func() map[string]int {
 	m := map[string]int{}
@@ -104,10 +104,6 @@ func (g *Goals) event(e ownership.Event) {
 		if e.Confirmed {
 			g.Reach("left with confirmation")
 		}
-	case ownership.Serving:
-		if !e.Valid {
-			g.Reach("lease lost and gained")
-		}
 	case ownership.OtherMesh:
 		g.Reach("another mesh")
 	}
@@ -154,6 +150,9 @@ func (g *Goals) activated(ch *Checker, n *Node, e ownership.Activated) {
 }
 
 func (g *Goals) granted(ch *Checker, c *Call) {
+	if c.Queued != 0 && c.Token.Term() > c.queuedIn {
+		g.Reach("a waiter granted by a later owner")
+	}
 	if ch.mesh > 0 && !c.Node.outside {
 		g.Reach("a refounded mesh grants")
 	}
@@ -169,7 +168,7 @@ func (g *Goals) lost(cause ownership.LostCause) {
 }
 
 // sent looks for situations in what is sent.
-func (g *Goals) sent(n *Node, e *ownership.Envelope) {
+func (g *Goals) sent(ch *Checker, e *ownership.Envelope) {
 	switch m := e.Message.(type) {
 	case ownership.Promise:
 		switch {
@@ -195,6 +194,8 @@ func (g *Goals) sent(n *Node, e *ownership.Envelope) {
 		}
 	case ownership.Stuck:
 		g.Reach("a group told stuck")
+	case ownership.Release:
+		ch.releases[m.Request] = true
 	}
 }
 
@@ -224,6 +225,10 @@ func (g *Goals) delivered(ch *Checker, f *Flight) {
 			if !i.Match {
 				g.Reach("a digest that does not match")
 			}
+		}
+	case ownership.Answer:
+		if m.Outcome == ownership.OutcomeGranted && ch.releases[m.Request] {
+			g.Reach("a cancelled waiter granted")
 		}
 	case ownership.Acquire:
 		if f.Copy && ch.w.Now-f.Sent > m.TTL {

@@ -29,6 +29,9 @@ type Fate struct {
 	Copy  time.Duration // delay of a duplicate, 0: there is none
 }
 
+// lively is the delay up to which a network is good.
+const lively = 10 * time.Millisecond
+
 // Kinds is a set of message kinds, as bits.
 type Kinds uint64
 
@@ -53,6 +56,7 @@ type link struct {
 	slow   float64 // factor of the mean delay, 0 is 1
 	parked []parked
 	heard  time.Duration // when something last arrived; 0: never
+	renew  time.Duration // when a Renew last did
 }
 
 type parked struct {
@@ -102,6 +106,7 @@ func (w *World) send(n *Node, id ownership.NodeID, e *ownership.Envelope) {
 // post sends a message on its way: lost, late or twice.
 func (w *World) post(n, to *Node, id ownership.NodeID, e *ownership.Envelope, sent time.Duration) {
 	f := w.fate(n, to, e.Message.Kind())
+	w.bad = w.bad || f.Lost || f.Delay > lively
 	m := event{kind: messageArrives, to: to, from: n, id: e.To, sender: id, mesh: e.Mesh, sent: sent, msg: e.Message}
 	if f.Copy > 0 {
 		m.copied = true
@@ -174,6 +179,9 @@ func (w *World) arrive(e *event) {
 		return
 	}
 	l.heard = w.Now
+	if e.msg.Kind() == ownership.KindRenew {
+		l.renew = w.Now
+	}
 	if w.OnDeliver != nil {
 		w.OnDeliver(Flight{e.from, n, e.msg, e.sent, e.copied})
 	}
@@ -224,7 +232,10 @@ func (w *World) Split(names ...string) {
 
 // Clog keeps messages of some kinds from a to b back until Unclog: then they all
 // go on their way.
-func (w *World) Clog(a, b *Node, kinds Kinds) { w.Net.link(a, b).clog |= kinds }
+func (w *World) Clog(a, b *Node, kinds Kinds) {
+	w.Net.link(a, b).clog |= kinds
+	w.bad = true
+}
 
 // Unclog ends every Clog of a link.
 func (w *World) Unclog(a, b *Node) {
@@ -237,7 +248,10 @@ func (w *World) Unclog(a, b *Node) {
 }
 
 // Lose loses messages of some kinds from a to b from now on; 0 ends it.
-func (w *World) Lose(a, b *Node, kinds Kinds) { w.Net.link(a, b).lose = kinds }
+func (w *World) Lose(a, b *Node, kinds Kinds) {
+	w.Net.link(a, b).lose = kinds
+	w.bad = true
+}
 
 func (w *World) named(name string) *Node {
 	for i := len(w.Nodes) - 1; i >= 0; i-- {

@@ -81,7 +81,7 @@ func Play(seed uint64, opt Options) (res Result) {
 		res.Grants, res.Views, res.Faults, res.Goals = ch.Grants, ch.Views, s.faults, ch.Goals
 		res.Failures, res.Checker = ch.Failures, ch
 		if rec != nil {
-			res.Trace = rec.trace(seed, s.Stage)
+			res.Trace = rec.trace(s.Stage)
 		}
 	}()
 	s.setUp()
@@ -121,7 +121,7 @@ func newSwarm(seed uint64, opt Options) *swarm {
 	}
 	s.pace = max(2*time.Millisecond, pick(r, ttl/40, ttl/10, ttl/2))
 	s.grip = pick(r, s.pace/10, s.pace/2, 2*s.pace, p.MaxTTL)
-	s.patience = pick(r, s.pace, 4*s.pace, 20*s.pace)
+	s.patience = pick(r, 4*s.pace, 20*s.pace, 2*ttl)
 	s.gap = pick(r, ttl/4, ttl, 3*ttl)
 	s.early = r.IntN(4) == 0
 	s.beyond = r.IntN(10) == 0
@@ -188,11 +188,12 @@ func (s *swarm) startNode(founders int, fresh bool) {
 	bound := s.Params.DriftPPM * 99 / 100
 	rate := pick(s.r, -bound, bound, 0, s.r.IntN(2*bound+1)-bound)
 	name := fmt.Sprintf("n%d", s.started)
-	s.Do(Action{Verb: Start, Node: name, N: founders, Fresh: fresh, For: time.Duration(s.r.Int64N(int64(time.Hour))).Truncate(time.Second), Rate: rate})
-	n := s.Node(name)
+	late := time.Duration(0)
 	if s.r.IntN(2) == 0 {
-		n.late = time.Duration(s.r.Int64N(int64(s.Net.RosterDelay) + 1))
+		late = time.Duration(s.r.Int64N(int64(s.Net.RosterDelay) + 1))
 	}
+	s.Do(Action{Verb: Start, Late: late, Node: name, N: founders, Fresh: fresh, For: time.Duration(s.r.Int64N(int64(time.Hour))).Truncate(time.Second), Rate: rate})
+	n := s.Node(name)
 	s.After(s.exp(s.pace), func() { s.act(n) })
 }
 
@@ -289,6 +290,7 @@ func (s *swarm) mustRest() bool {
 	if s.r.IntN(2) == 0 {
 		s.leaveOutside()
 	}
+	s.RunFor(1) // what heals does so at once
 	if !ch.Alive() {
 		return false
 	}
@@ -378,6 +380,7 @@ func (s *swarm) queueInOrder() {
 		s.Do(Action{Verb: Lock, Node: n.Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
 		c := ch.Call(n, s.handle)
 		s.RunUntil(s.Now+s.Params.MembershipTTL, func() bool { return c.Granted != 0 || c.Queued != 0 || ch.failed() })
+		s.RunFor(1) // what is done next is not done at the time of an event
 		if i == 0 {
 			holder = c
 		}

@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -243,6 +244,14 @@ func (t *Teller) tellCalls(st *story.Story, p *printer, bad []*Call) {
 		}
 	}
 	slices.SortStableFunc(st.Holds, func(a, b story.Hold) int { return int(a.From - b.From) })
+}
+
+// Draw plays a trace and draws it as a page; replay is the command that plays it again.
+func Draw(w io.Writer, t *Trace, replay string) error {
+	var te *Teller
+	r := Replay(t, func(s *Stage) { te = Tell(s) })
+	r.Checker.Failures = append(r.Checker.Failures, r.Checker.Linear(LinearTimeout)...)
+	return te.Story(replay, 0).WriteHTML(w)
 }
 
 // holdEnd is when a holder stopped to believe in its lock, and why.

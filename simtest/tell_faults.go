@@ -64,6 +64,9 @@ func (f *faultSpans) endAll(at time.Duration, which func(faultID) bool) {
 func (t *Teller) network() {
 	net := &t.s.Net
 	text := fmt.Sprintf("delays %v + %v on average", net.MinDelay, net.MeanDelay)
+	if net.Fates != nil {
+		text = fmt.Sprintf("as it was recorded, else delays of %v", net.MinDelay)
+	}
 	if net.Loss > 0 {
 		text += fmt.Sprintf(", %.0f %% of all messages are lost", 100*net.Loss)
 	}

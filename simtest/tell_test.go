@@ -133,3 +133,15 @@ func TestTellFailure(t *testing.T) {
 		t.Errorf("%d bad holds, %d of %d messages", bad, len(end.Messages), len(all.Messages))
 	}
 }
+
+// A recorded run can be drawn.
+func TestDraw(t *testing.T) {
+	r := Play(*first, Options{Record: true})
+	var b bytes.Buffer
+	if err := Draw(&b, r.Trace, "go run ./simtest/cmd/sim -replay 1.trace"); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "seed 1: no failure") || !strings.Contains(b.String(), "-replay 1.trace") {
+		t.Errorf("%d bytes of something else", b.Len())
+	}
+}

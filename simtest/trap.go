@@ -31,8 +31,9 @@ func (s *swarm) setTrap() {
 		if s.trap.kinds.has(e.Message.Kind()) && s.begun && !s.over {
 			if s.trap.passed++; s.trap.passed%s.trap.every == 0 {
 				to := s.ByID(e.To)
-				// Not within the step that sends it.
-				s.After(0, func() { s.spring(n, to) })
+				// Not within the step that sends it, nor at a time at which that is
+				// still to come.
+				s.After(1, func() { s.spring(n, to) })
 			}
 		}
 		send(n, e)

@@ -13,7 +13,8 @@ import (
 //
 // True time runs in the world alone; a node sees its own clock. What happens is
 // in a queue: messages on their way, timers, gossip's news and calls of whoever
-// directs the play. Events of one moment happen in the order of posting.
+// directs the play. Events of one moment happen in the order of posting, calls
+// first: so it does not matter when a call was planned.
 type World struct {
 	Now   time.Duration // true time
 	Nodes []*Node
@@ -38,9 +39,11 @@ type World struct {
 
 	seed   uint64 // of NodeIDs; 0: they count from 1
 	queue  queue
+	calls  queue // those of whoever directs, which go first at their time
 	byID   map[ownership.NodeID]*Node
 	lastID uint64
-	still  int // events at this very moment
+	still  int  // events at this very moment
+	bad    bool // the network has lost or kept a message: more than a cut
 }
 
 // Flight is a message on its way between two nodes.
@@ -77,7 +80,9 @@ type Node struct {
 	started time.Duration
 	crashed time.Duration
 	births  uint64
-	had     []viewSince // the views it has known, for the checker
+	resumed time.Duration
+	without time.Duration // since when it has no membership lease; 0: it has one
+	had     []viewSince   // the views it has known, for the checker
 }
 
 type viewSince struct {
@@ -185,7 +190,7 @@ func (w *World) SetClock(n *Node, jump time.Duration, ratePPM int) {
 
 // At calls f at a true time.
 func (w *World) At(at time.Duration, f func()) {
-	w.queue.push(max(at, w.Now), event{kind: callDue, call: f})
+	w.calls.push(max(at, w.Now), event{kind: callDue, call: f})
 }
 
 // After calls f after d of true time.
@@ -214,10 +219,11 @@ func (w *World) Input(n *Node, in ownership.Input) {
 
 // Step handles the next event and says whether there was one.
 func (w *World) Step() bool {
-	if w.queue.len() == 0 {
+	q := w.first()
+	if q == nil {
 		return false
 	}
-	at, e := w.queue.pop()
+	at, e := q.pop()
 	w.Events++
 	if w.still++; at > w.Now {
 		w.still = 0
@@ -229,6 +235,17 @@ func (w *World) Step() bool {
 	return true
 }
 
+// first is the queue with the next event, nil if there is none.
+func (w *World) first() *queue {
+	switch {
+	case w.calls.len() == 0 && w.queue.len() == 0:
+		return nil
+	case w.queue.len() == 0 || w.calls.len() > 0 && w.calls.next() <= w.queue.next():
+		return &w.calls
+	}
+	return &w.queue
+}
+
 // RunFor lets d of true time pass.
 func (w *World) RunFor(d time.Duration) { w.RunUntil(w.Now+d, nil) }
 
@@ -236,7 +253,7 @@ func (w *World) RunFor(d time.Duration) { w.RunUntil(w.Now+d, nil) }
 // returns whether it did. A done that is nil never does.
 func (w *World) RunUntil(end time.Duration, done func() bool) bool {
 	for done == nil || !done() {
-		if w.queue.len() == 0 || w.queue.next() > end {
+		if q := w.first(); q == nil || q.next() > end {
 			w.Now = max(w.Now, end)
 			return done != nil && done()
 		}
@@ -362,7 +379,7 @@ func (w *World) Thaw(n *Node) {
 	if !n.Frozen || n.Crashed {
 		return
 	}
-	n.Frozen = false
+	n.Frozen, n.resumed = false, w.Now
 	n.armed = never
 	w.arm(n, w.Now)
 	for _, e := range n.backlog {

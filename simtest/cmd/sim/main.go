@@ -1,0 +1,170 @@
+// Command sim runs the protocol of lockmesh in a simulated, hostile world, and
+// says what it finds.
+//
+//	sim                         200 seeds on all cores
+//	sim -seeds 5000             so many seeds; -first says from which on
+//	sim -for 10m                as many as fit
+//	sim -faults crash,pause     only these classes of faults (-faults list names them)
+//	sim -seed 4711              one seed; one that fails is cut down and written to a file
+//	sim -replay 4711.trace      plays such a file
+//	sim -html run.html          … and draws the run: open it in a browser
+//	sim -mutations              plants faults in the protocol and says how soon each is found
+//	sim -explore                searches small configurations exhaustively
+//
+// It exits with 1 if anything failed.
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/lockmesh/lockmesh/simtest"
+	"github.com/lockmesh/lockmesh/simtest/explore"
+	"github.com/lockmesh/lockmesh/simtest/mutants"
+)
+
+type flags struct {
+	seeds, first, seed uint64
+	dur                time.Duration
+	faults, replay     string
+	html, out          string
+	workers            int
+	untilFailure       bool
+	goals              bool
+
+	mutations, explore bool
+	only, table        string
+	starts             int
+}
+
+func main() {
+	var f flags
+	flag.Uint64Var(&f.seeds, "seeds", 0, "how many seeds to play; 200 unless -for is given")
+	flag.Uint64Var(&f.first, "first", 1, "the first seed")
+	flag.DurationVar(&f.dur, "for", 0, "play seeds for so long")
+	flag.StringVar(&f.faults, "faults", "", "the fault classes that may be on, separated by commas; list names them")
+	flag.Uint64Var(&f.seed, "seed", 0, "play this seed alone, and say all of it")
+	flag.StringVar(&f.replay, "replay", "", "play this trace file")
+	flag.StringVar(&f.html, "html", "", "with -seed, -replay, or a failure: draw the run into this file")
+	flag.StringVar(&f.out, "out", ".", "the folder for the traces of failures")
+	flag.IntVar(&f.workers, "workers", 0, "seeds that are played at a time; 0: one a core")
+	flag.BoolVar(&f.untilFailure, "until-failure", false, "stop at the first failure and print one line of JSON")
+	flag.BoolVar(&f.goals, "goals", false, "print how often each situation occurred")
+	flag.BoolVar(&f.mutations, "mutations", false, "plant faults in the protocol, one after the other, and say how soon each is found")
+	flag.BoolVar(&f.explore, "explore", false, "search small configurations exhaustively, each for -for (1m)")
+	flag.StringVar(&f.only, "only", "", "with -mutations: those whose \"rule: name\" matches this regular expression; with -explore: scenarios with this in their name")
+	flag.IntVar(&f.starts, "starts", 3, "with -mutations: from how many first seeds each is played, for -for (30s) at most")
+	flag.StringVar(&f.table, "table", "", "with -mutations: also write the table to this file")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "sim: %q is no flag; see sim -h\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	debug.SetGCPercent(400) // worlds are small, and there is memory
+	ok, err := f.run()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sim:", err)
+		os.Exit(2)
+	}
+	if !ok {
+		os.Exit(1)
+	}
+}
+
+func (f *flags) run() (bool, error) {
+	classes, err := f.classes()
+	switch {
+	case err != nil:
+		return false, err
+	case f.faults == "list":
+		fmt.Println(strings.Join(simtest.Classes(), "\n"))
+		return true, nil
+	case f.mutations:
+		return true, mutants.Main(os.Stdout, mutants.Options{Only: f.only, Starts: f.starts, For: f.dur, Seeds: f.seeds, Parallel: f.workers, Markdown: f.table})
+	case f.explore:
+		debug.SetGCPercent(200) // what is explored stays in memory
+		return true, explore.Main(os.Stdout, explore.Limits{Time: cmp.Or(f.dur, time.Minute)}, f.only)
+	case f.replay != "":
+		return f.replayFile()
+	case f.seed != 0:
+		return f.one(f.seed, classes)
+	}
+	return f.soak(classes)
+}
+
+func (f *flags) classes() ([]string, error) {
+	if f.faults == "" || f.faults == "list" {
+		return nil, nil
+	}
+	known := "," + strings.Join(simtest.Classes(), ",") + ","
+	names := strings.Split(f.faults, ",")
+	for _, n := range names {
+		if !strings.Contains(known, ","+n+",") {
+			return nil, fmt.Errorf("no fault class is named %q; -faults list names them", n)
+		}
+	}
+	return names, nil
+}
+
+func (f *flags) soak(classes []string) (bool, error) {
+	opt := simtest.SoakOptions{First: f.first, Seeds: f.seeds, For: f.dur, Faults: classes, Workers: f.workers, UntilFailure: f.untilFailure}
+	if f.untilFailure {
+		opt.Workers = max(1, f.workers)
+	} else {
+		opt.Progress = os.Stdout
+	}
+	if opt.Seeds == 0 && opt.For == 0 {
+		opt.Seeds = 200
+	}
+	s := simtest.Soak(opt)
+	if f.untilFailure {
+		return true, f.verdict(s)
+	}
+	fmt.Println(s.Line())
+	fmt.Printf("%d seeds came to rest after healing, %d were played twice and were the same, %d histories went through porcupine\n", s.Healed, s.Twice, s.Linear)
+	if f.goals {
+		counts := s.Goals.Counts()
+		for _, name := range s.Goals.Names() {
+			fmt.Printf("%10d  %s\n", counts[name], name)
+		}
+	}
+	good := len(s.Failed) == 0
+	if missed := s.Goals.Missed(); len(missed) > 0 && s.Seeds >= simtest.GoalSeeds && classes == nil {
+		good = false
+		fmt.Printf("never reached: %s\n", strings.Join(missed, "; "))
+	}
+	for i, r := range s.Failed {
+		if i == 3 {
+			fmt.Printf("… and %d more seeds failed\n", len(s.Failed)-i)
+			break
+		}
+		if _, err := f.one(r.Seed, classes); err != nil {
+			return false, err
+		}
+	}
+	return good, nil
+}
+
+// verdict is for programs: what the search for one failure came to.
+func (f *flags) verdict(s *simtest.Summary) error {
+	v := struct {
+		Caught  bool    `json:"caught"`
+		Seeds   int     `json:"seeds"`
+		Seconds float64 `json:"seconds"` // of processor time
+		Events  int     `json:"events"`
+		Check   string  `json:"check"`
+		Seed    uint64  `json:"seed"`
+		Text    string  `json:"text"`
+	}{Seeds: s.Seeds, Seconds: s.CPU.Seconds(), Events: s.Events}
+	if len(s.Failed) > 0 {
+		r := s.Failed[0]
+		v.Caught, v.Check, v.Seed, v.Text = true, r.Failures[0].Check, r.Seed, r.Failures[0].String()
+	}
+	return json.NewEncoder(os.Stdout).Encode(v)
+}
