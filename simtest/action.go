@@ -232,7 +232,8 @@ type Stage struct {
 	*World
 	Checker *Checker
 	Params  ownership.Params
-	Log     *[]Action // gathers what was done, if not nil
+	Log     *[]Action    // gathers what was done, if not nil
+	OnDo    func(Action) // sees every action before it is carried out
 	healed  bool
 }
 
@@ -255,6 +256,9 @@ func (s *Stage) Do(a Action) {
 	a.At = s.Now
 	if s.Log != nil {
 		*s.Log = append(*s.Log, a)
+	}
+	if s.OnDo != nil {
+		s.OnDo(a)
 	}
 	switch a.Verb {
 	case Lock, Unlock, Extend, Rest, Rejoined:

@@ -32,6 +32,7 @@ type Checker struct {
 	Views    int
 	Failures []Failure
 	Goals    Goals
+	Unknown  int // keys whose history Linear could not decide in its time
 
 	w         *World
 	calls     map[callID]*Call
@@ -80,6 +81,7 @@ type Call struct {
 	Try      bool
 	Invoked  time.Duration
 	Granted  time.Duration
+	Sent     time.Duration // when what Granted answers was sent, at the earliest
 	Token    ownership.Token
 	Deadline ownership.Time // on the clock of Node
 	Unlock   time.Duration  // when Unlock was called
@@ -88,8 +90,12 @@ type Call struct {
 	Held     bool           // and whether it said that this ended the lock
 	Busy     bool
 	Lost     time.Duration
+	Cause    ownership.LostCause
 	Ended    time.Duration // nothing more will come
+	GaveUp   bool          // since nobody answered Unlock
+	Invalid  bool          // it was refused for its form
 	Extends  []Extension
+	Renewals []Renewal       // all of them, asked for or not
 	Ghosts   []time.Duration // when a grant came that could not be taken any more
 	Queued   time.Duration   // when it first heard that it is in line
 	queuedIn ownership.Term
@@ -98,6 +104,9 @@ type Call struct {
 
 // Extension is one Extend and its answer.
 type Extension struct{ Invoked, Answered time.Duration }
+
+// Renewal is one certified renewal: its heartbeat was not sent before Sent.
+type Renewal struct{ Sent, Answered time.Duration }
 
 type keyHistory struct {
 	calls     []*Call
@@ -215,6 +224,7 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 		ch.pending(ch.calls[callID{n, e.Handle}], e)
 	case ownership.Invalid:
 		c := ch.calls[callID{n, e.Handle}]
+		c.Invalid = true
 		ch.ended(c)
 		ch.fail("memory", []*Call{c}, "%s: handle %d was refused: %s", n, e.Handle, e.Why)
 	default:
@@ -226,6 +236,7 @@ func (ch *Checker) granted(c *Call, e ownership.Granted) {
 	ch.Grants++
 	now, k := ch.w.Now, ch.keys[c.Key]
 	c.Granted, c.Token, c.Deadline = now, e.Token, e.Deadline
+	c.Sent = c.sentAt(e.Deadline)
 	switch o := k.tokens[e.Token]; {
 	case o != nil:
 		ch.fail("token", []*Call{o, c}, "%s got token %s of %q, which %s has had", c.Node, tokenText(e.Token), c.Key, o.Node)
@@ -272,6 +283,7 @@ func (ch *Checker) extended(c *Call, e ownership.Extended) {
 		ch.fail("exclusion", []*Call{c}, "%s renewed %q (token %s) after its deadline", c.Node, c.Key, tokenText(c.Token))
 	}
 	c.Deadline = e.Deadline
+	c.Renewals = append(c.Renewals, Renewal{c.sentAt(e.Deadline), ch.w.Now})
 	if v := c.Node.Core.View(); v != nil && v.Groups[partitionOf(c.Key, v.Params)].Term > c.Token.Term() {
 		ch.Goals.Reach("renewed by a later owner")
 	}
@@ -322,7 +334,7 @@ func (ch *Checker) mayHoldSince(o *Call, since time.Duration) bool {
 }
 
 func (ch *Checker) lostLock(c *Call, e ownership.Lost) {
-	c.Lost = ch.w.Now
+	c.Lost, c.Cause = ch.w.Now, e.Cause
 	ch.ended(c)
 	ch.Goals.lost(e.Cause)
 	// An answered grant is not forgotten while a write quorum of its group lives:
@@ -342,7 +354,7 @@ func (ch *Checker) released(c *Call, e ownership.Released) {
 		return
 	}
 	ch.ended(c)
-	if e.GaveUp {
+	if c.GaveUp = e.GaveUp; e.GaveUp {
 		ch.Goals.Reach("unlock given up")
 		return
 	}

@@ -2,7 +2,6 @@ package simtest
 
 import (
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
@@ -48,6 +47,3 @@ func EventText(s *Stage, e ownership.Event) string {
 	}
 	return fmt.Sprintf("%T%+v", e, e)[len("ownership."):]
 }
-
-// Draw plays a trace and draws it as a page.
-func Draw(w io.Writer, t *Trace, replay string) error { return nil }

@@ -77,6 +77,7 @@ type Node struct {
 	deaf    bool // gossip tells it nothing
 	told    bool // gossip's news are on their way to it
 	late    time.Duration
+	started time.Duration
 	crashed time.Duration
 	births  uint64
 	resumed time.Duration
@@ -111,7 +112,7 @@ func (w *World) Start(name string, cfg ownership.Config) *Node {
 
 func (w *World) start(name string, cfg ownership.Config, offset time.Duration, ratePPM int) *Node {
 	n := &Node{Name: name, Index: len(w.Nodes), World: w, RatePPM: ratePPM, armed: never,
-		base: ownership.Time(time.Hour + w.Now + offset), since: w.Now}
+		base: ownership.Time(time.Hour + w.Now + offset), since: w.Now, started: w.Now}
 	w.Nodes = append(w.Nodes, n)
 	w.Net.grow(len(w.Nodes))
 	cfg.ID = w.newID(n)
@@ -133,10 +134,14 @@ func (w *World) newID(n *Node) ownership.NodeID {
 	n.births++
 	id := ownership.NodeID(w.lastID)
 	if w.seed != 0 {
-		id = ownership.NodeID(mix(mix(w.seed, n.births), hashString(n.Name)))
+		id = w.idOf(n.Name, n.births)
 	}
 	w.byID[id] = n
 	return id
+}
+
+func (w *World) idOf(name string, births uint64) ownership.NodeID {
+	return ownership.NodeID(mix(mix(w.seed, births), hashString(name)))
 }
 
 // Node returns the running node of this name, nil if there is none.

@@ -9,12 +9,18 @@ const list = name => story[name] || [];
 const LANES = story.lanes || [];
 const laneName = i => i < 0 ? 'world' : LANES[i].name;
 
+// Many messages that are still under way would cover all else at the end: they are
+// stubs without a name then.
+const arrives = m => (m.arrived || 0) >= m.sent && (m.arrived > 0 || END === 0);
+const stubs = list('messages').filter(m => !m.lost && !arrives(m)).length > 12;
+const STUB = 0.4 * MS;
+
 const messages = list('messages').map(m => {
   const kind = story.kinds[m.kind], arrived = m.arrived || 0;
   const item = {type: 'message', data: m, t: m.sent, lane: m.from, to: m.to, family: kind.family, routine: !!kind.routine};
-  if (m.lost) item.t1 = arrived > m.sent ? arrived : Math.min(m.sent + 0.4 * MS, Math.max(END, m.sent));
-  else if (arrived >= m.sent && (arrived > 0 || END === 0)) item.t1 = arrived;
-  else { item.t1 = END; item.underway = true; }
+  if (m.lost) item.t1 = arrived > m.sent ? arrived : Math.min(m.sent + STUB, Math.max(END, m.sent));
+  else if (arrives(m)) item.t1 = arrived;
+  else { item.t1 = stubs ? Math.min(m.sent + STUB, Math.max(END, m.sent)) : END; item.underway = true; }
   return item;
 });
 const holds = list('holds').map(h => ({type: 'hold', data: h, t: h.from, t1: h.to || END, lane: h.lane, bad: !!h.bad}));

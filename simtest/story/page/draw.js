@@ -119,6 +119,7 @@ function ends(m) {
   const right = to.left > from.left;
   let x0 = right ? from.x1 : from.left, x1 = right ? to.left : to.x1, y1 = m.y1;
   if (from === to) { x0 = from.x1; x1 = from.x1 + 24; }
+  if (m.underway && stubs) x1 = x0 + (right ? 26 : -26);
   if (m.data.lost) x1 += right ? -14 : 14;
   return [x0, m.y0, x1, y1];
 }

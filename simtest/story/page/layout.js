@@ -101,6 +101,7 @@ function collect(lay) {
       const from = lay.at.get(item.lane), to = lay.at.get(item.to), left = to > from;
       moment(item.t);
       const m = moment(item.t1);
+      if (item.underway && stubs) continue;
       if (!left) m.fromRight.add(to);
       const why = d.lost ? ' (' + (d.why || 'lost') + ')' : '', width = rightWidth - (d.lost ? 14 : 0);
       const text = [d.kind + (d.key ? ' ' + d.key : '') + why, d.kind + why].find(s => textWidth(s, FONT) <= width) || d.kind;
@@ -152,9 +153,13 @@ function layout(width, height) {
     const worldHeight = m.world.reduce((sum, l) => sum + l.lines.length * CHIP + 7, 0);
     for (const l of m.arrivals) { const h = column(l); l.dy = worldHeight + 1 + h[1]; h[1] += row; }
     for (const l of m.beside) {
+      if (!m.fromRight.has(l.gap)) continue;
       const h = column(l);
-      if (m.fromRight.has(l.gap)) { l.dy = worldHeight + 1 + h[1]; h[1] += row * l.lines.length; }
-      else { l.up = h[0] += row * l.lines.length; }
+      l.dy = worldHeight + 1 + h[1];
+      h[1] += row * l.lines.length;
+    }
+    for (const l of m.beside.slice().reverse()) { // what is above is stacked from below, and read from above
+      if (!m.fromRight.has(l.gap)) l.up = column(l)[0] += row * l.lines.length;
     }
     const chipUp = worldHeight ? CHIP / 2 + 4 : 0;
     let y = TOP + m.t * ui.scale;

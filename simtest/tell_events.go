@@ -1,0 +1,138 @@
+package simtest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lockmesh/lockmesh/ownership"
+	"github.com/lockmesh/lockmesh/simtest/story"
+)
+
+// event marks what a node told its program, as far as it is worth a look: what a
+// run is full of (renewals, reasons to wait) is in the messages.
+func (t *Teller) event(n *Node, e ownership.Event) {
+	p := &printer{t: t, clock: n}
+	note := func(format string, args ...any) { t.mark(n.Index, story.Event, format, args...) }
+	key := func(h ownership.Handle) string {
+		if c := t.s.Checker.Call(n, h); c != nil {
+			return c.Key
+		}
+		return "?"
+	}
+	switch e := e.(type) {
+	case ownership.ViewLearned:
+		t.viewLearned(n, e, p)
+	case ownership.Granted:
+		note("granted %s %s", key(e.Handle), p.token(e.Token))
+	case ownership.Extended:
+		if e.Asked {
+			note("extended %s", key(e.Handle))
+		}
+	case ownership.Busy:
+		note("busy %s: %s has it with %s", key(e.Handle), p.client(e.Holder.Request.Client), p.token(e.Holder.Token))
+	case ownership.Invalid:
+		note("refused %s: %s", key(e.Handle), e.Why)
+	case ownership.Lost:
+		note("lost %s: %s", key(e.Handle), causeNames[e.Cause])
+	case ownership.Released:
+		switch {
+		case e.GaveUp:
+			note("gave up %s: nobody answered Unlock", key(e.Handle))
+		case e.Held:
+			note("released %s, handle %d", key(e.Handle), e.Handle)
+		default:
+			note("closed %s, handle %d: it held nothing", key(e.Handle), e.Handle)
+		}
+	case ownership.Pending:
+		if e.Reason.Code == ownership.ReasonTooLate {
+			note("gave back %s: its grant came too late", key(e.Handle))
+		}
+	default:
+		t.memberEvent(n, e, p)
+	}
+}
+
+var causeNames = map[ownership.LostCause]string{
+	ownership.LostExpired:   "no renewal before the deadline",
+	ownership.LostMissing:   "its owner does not have it",
+	ownership.LostOtherMesh: "the node is of another mesh now",
+}
+
+// memberEvent marks events about membership and groups.
+func (t *Teller) memberEvent(n *Node, e ownership.Event, p *printer) {
+	note := func(format string, args ...any) { t.mark(n.Index, story.Event, format, args...) }
+	switch e := e.(type) {
+	case ownership.Activated:
+		if e.Lost {
+			note("starts p%d in %s without the holders before", e.Partition, p.term(e.Term))
+		} else {
+			note("serves p%d in %s", e.Partition, p.term(e.Term))
+		}
+	case ownership.Waits:
+		note("waits with p%d until %s: leases of before may last", e.Partition, p.localTime(n, e.Until))
+	case ownership.Serving:
+		if e.Valid {
+			note("has a membership lease")
+		} else {
+			note("has no membership lease any more")
+		}
+	case ownership.Dropped:
+		note("dropped by view %s, starts over", p.epoch(e.Epoch))
+	case ownership.Abandoned:
+		note("founding failed, starts over")
+	case ownership.Left:
+		note("has left, confirmed: %v", e.Confirmed)
+	case ownership.TurnedAway:
+		note("turned away by %s: %s", p.node(e.By), e.Detail)
+	case ownership.OtherMesh:
+		if m := (mesh{n, e.Mesh}); !t.meshes[m] {
+			t.meshes[m] = true
+			note("hears another mesh, that of %s, from %s", p.node(ownership.NodeID(e.Mesh)), p.node(e.From))
+		}
+	case ownership.Disagrees:
+		note("disagrees with %s about view %s", p.node(e.From), p.epoch(e.Epoch))
+	}
+}
+
+// viewLearned marks a view once for the world, and at each node that learns it.
+func (t *Teller) viewLearned(n *Node, e ownership.ViewLearned, p *printer) {
+	v := e.View
+	t.sawEpoch(v.Epoch)
+	if id := (viewID{v.Mesh, v.Epoch}); !t.views[id] {
+		t.views[id] = true
+		text := "view " + p.view(v)
+		if before := t.s.Checker.views[viewID{v.Mesh, v.Epoch - 1}]; before != nil {
+			text += difference(p, before, v)
+		}
+		t.mark(story.World, story.View, "%s", text)
+	}
+	if e.Member {
+		t.mark(n.Index, story.View, "learns %s", p.epoch(v.Epoch))
+	} else {
+		t.mark(n.Index, story.View, "learns %s, not a member", p.epoch(v.Epoch))
+	}
+}
+
+func difference(p *printer, before, v *ownership.View) string {
+	var text string
+	for _, m := range before.Members {
+		if v.Member(m.ID) == nil {
+			text += "; drops " + p.node(m.ID)
+		}
+	}
+	for _, m := range v.Members {
+		if before.Member(m.ID) == nil {
+			text += "; adds " + p.node(m.ID)
+		}
+	}
+	moved := 0
+	for i, g := range v.Groups {
+		if i < len(before.Groups) && !slices.Equal(g.Replicas, before.Groups[i].Replicas) {
+			moved++
+		}
+	}
+	if moved > 0 {
+		text += fmt.Sprintf("; groups that move: %d", moved)
+	}
+	return text
+}

@@ -1,0 +1,147 @@
+package simtest
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
+	"github.com/lockmesh/lockmesh/simtest/story"
+)
+
+var (
+	page     = flag.String("page", "", "where TestTell writes the page of the run of -first, to look at")
+	pageLast = flag.Duration("last", 0, "limits the page to so long before the failure")
+)
+
+// tell plays a seed with a teller, and what else watch does.
+func tell(seed uint64, watch func(*Stage)) (*Teller, Result) {
+	var t *Teller
+	r := Play(seed, Options{Watch: func(s *Stage) {
+		t = Tell(s)
+		if watch != nil {
+			watch(s)
+		}
+	}})
+	return t, r
+}
+
+func html(t *testing.T, st *story.Story) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := st.WriteHTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// Watching changes nothing, every message is told, and equal runs give equal pages.
+func TestTell(t *testing.T) {
+	if *page != "" {
+		te, r := tell(*first, nil)
+		t.Log(r.Failures, len(te.messages))
+		if err := os.WriteFile(*page, []byte(html(t, te.Story("go test ./simtest -run TestRandom", *pageLast))), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	for seed := *first; seed < *first+6; seed++ {
+		sent := 0
+		te, r := tell(seed, func(s *Stage) {
+			next := s.OnSend
+			s.OnSend = func(n *Node, e ownership.Envelope) { sent++; next(n, e) }
+		})
+		if plain := Play(seed, Options{}); plain.Hash != r.Hash {
+			t.Errorf("seed %d: watched it is another run", seed)
+		}
+		st := te.Story("replay", 0)
+		told := 0
+		for _, m := range st.Messages {
+			if !m.Copy {
+				told++
+			}
+		}
+		if told != sent {
+			t.Errorf("seed %d: %d messages were sent, %d are told", seed, sent, told)
+		}
+		if len(st.Lanes) != len(te.s.Nodes) || len(st.Holds) != r.Grants {
+			t.Errorf("seed %d: %d lanes of %d nodes, %d holds of %d grants", seed, len(st.Lanes), len(te.s.Nodes), len(st.Holds), r.Grants)
+		}
+		again, _ := tell(seed, nil)
+		if html(t, again.Story("replay", 0)) != html(t, st) {
+			t.Errorf("seed %d: equal runs gave different pages", seed)
+		}
+	}
+}
+
+// Without faults every message arrives.
+func TestTellFate(t *testing.T) {
+	var te *Teller
+	Play(*first, Options{Faults: []string{}, Watch: func(s *Stage) { te = Tell(s) }})
+	for _, m := range te.Story("", 0).Messages {
+		if gone := te.s.Nodes[m.To].Crashed || te.s.Nodes[m.From].Crashed; !gone && m.Sent < te.s.Now-5*time.Second && (m.Lost || m.Arrived <= m.Sent) {
+			t.Errorf("%+v", m)
+		}
+	}
+}
+
+// The text of a message shows no number that only a machine can read.
+func TestTellDetail(t *testing.T) {
+	te, _ := tell(*first, nil)
+	kinds := map[string]bool{}
+	for _, m := range te.Story("", 0).Messages {
+		if longInProse.MatchString(strings.ReplaceAll(m.Detail, ".", "_")) && !strings.Contains(m.Detail, "Xor=") {
+			t.Fatalf("%s", m.Detail)
+		}
+		if !kinds[m.Kind] {
+			kinds[m.Kind] = true
+			t.Log(m.Detail)
+		}
+	}
+}
+
+// A failure makes the title, and its calls are the bad holds; what was long before it
+// can be left out.
+func TestTellFailure(t *testing.T) {
+	te, r := tell(*first, func(s *Stage) {
+		next := s.OnEvent
+		s.OnEvent = func(n *Node, e ownership.Event) {
+			next(n, e)
+			if g, ok := e.(ownership.Granted); ok && s.Now > 2*time.Second {
+				c := s.Checker.Call(n, g.Handle)
+				s.Checker.fail("exclusion", []*Call{c}, "%s planted: token %s at epoch %d", n, tokenText(c.Token), n.Core.View().Epoch)
+			}
+		}
+	})
+	if len(r.Failures) == 0 {
+		t.Fatal("nothing was granted")
+	}
+	all, end := te.Story("", 0), te.Story("", 100*time.Millisecond)
+	if all.Title != "seed 1: exclusion" || strings.ContainsAny(all.Failure, "/") || !strings.Contains(all.Failure, "token +") || !strings.Contains(all.Failure, "epoch +") {
+		t.Errorf("title %q, failure %q", all.Title, all.Failure)
+	}
+	bad := 0
+	for _, h := range end.Holds {
+		if h.Bad {
+			bad++
+		}
+	}
+	if bad != 1 || len(end.Messages) >= len(all.Messages) || end.Messages[0].Arrived != 0 && end.Messages[0].Arrived < r.Simulated-100*time.Millisecond {
+		t.Errorf("%d bad holds, %d of %d messages", bad, len(end.Messages), len(all.Messages))
+	}
+}
+
+// A recorded run can be drawn.
+func TestDraw(t *testing.T) {
+	r := Play(*first, Options{Record: true})
+	var b bytes.Buffer
+	if err := Draw(&b, r.Trace, "go run ./simtest/cmd/sim -replay 1.trace"); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "seed 1: no failure") || !strings.Contains(b.String(), "-replay 1.trace") {
+		t.Errorf("%d bytes of something else", b.Len())
+	}
+}
