@@ -17,6 +17,7 @@ type Core struct {
 	now   Time  // of the step under way
 	wall  int64 // unix seconds, 0 if not told
 	wants bool  // Leave was asked for (V7)
+	knows bool  // it has known a mesh that may live on: it founds no other (founding)
 
 	roster []Peer    // sorted by ID
 	heard  []hearing // when a node last spoke to this one, sorted by ID

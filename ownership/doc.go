@@ -200,7 +200,8 @@
 //     each has acknowledged, again on each view. A proposer that knows a group
 //     settled puts just its configuration into Prior when it changes the group;
 //     otherwise it keeps the older ones too. On Settled a replica with installed <
-//     the term drops its records and sets installed = last = 0, never promised.
+//     the term drops its records and sets installed = last = 0, never promised; so
+//     does one that the view names neither in the group nor in its Prior.
 //     Unchanged groups keep their term and go on undisturbed.
 //   - T6. A configuration ≥ e* that T2 cannot satisfy and of which fewer than S are
 //     members is lost: the owner waits (MembershipTTL+MaxTTL)·(1+d) from learning
@@ -360,6 +361,9 @@
 //   - The low-water mark is that of requests with an answer to come. Held locks do
 //     not hold it down, else one long lock would make owners remember every later
 //     request of its client.
+//   - A replica that a view names nowhere drops its records without being told
+//     Settled: it may have been a member, and dropped, without ever knowing (found by
+//     the simulator).
 //   - Whoever knows a decided view tells it when asked, member or not: a voter that
 //     adopts a ballot may decide the view that drops it, and those who know it may
 //     all be dropped (found by the simulator).
@@ -376,8 +380,11 @@
 //   - Ballots given up double a voter's patience (V5): at fixed steps two voters on
 //     a network slower than the step outbid each other for as long as it is slow.
 //   - A node that never was a member under its NodeID and hears nobody of its mesh
-//     for 10 MembershipTTL forgets it and looks for another: else the last joiner
-//     of a mesh that died would keep its successors from founding.
+//     for 10 MembershipTTL forgets it and looks for another one to join: else it
+//     would refuse the successor of a mesh that died. It never founds: the mesh may
+//     live beyond a partition, and one that forgot and founded made a second one
+//     (found by the simulator). Only a node that had no membership lease in the view
+//     it was bound to, and did not learn that it was dropped, may found again.
 //   - A node that is dropped again and again waits longer each time before it is
 //     added (V5). In a one-way partition one voter drops it and another adds it,
 //     once a second for ever; and since every take-over gives leases their full TTL

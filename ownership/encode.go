@@ -27,6 +27,7 @@ func (c *Core) Encode(dst []byte) []byte {
 	e.view(c.bound)
 	e.int(c.wall)
 	e.bool(c.wants)
+	e.bool(c.knows)
 	each(e, c.roster, (*encoder).peer)
 	each(e, c.heard, (*encoder).hearing)
 	e.founding(&c.founding)

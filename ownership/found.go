@@ -77,7 +77,11 @@ func (c *Core) speakUp() {
 	switch c.phase {
 	case PhaseFounding:
 		for _, p := range c.roster {
-			if !p.Dead {
+			switch {
+			case p.Dead:
+			case c.knows: // it is not free: it asks for a view to join
+				c.send(p.Member.ID, AskView{})
+			default:
 				c.send(p.Member.ID, Contact{c.self(), c.cfg.Params, c.cfg.Founders, c.fresh()})
 			}
 		}
@@ -135,6 +139,9 @@ func (c *Core) onContact(from NodeID, m Contact) {
 // no view and is bound to none."
 func (c *Core) tryFound() {
 	f := &c.founding
+	if c.knows {
+		return // "A node that hears of an existing view never founds: it joins."
+	}
 	f.contacts = slices.DeleteFunc(f.contacts, func(k contact) bool { return !k.at.within(directFresh, c.now) })
 	if c.wall <= epochOrigin || c.wall-epochOrigin >= 1<<32-1 {
 		if c.wall != 0 {
@@ -217,7 +224,7 @@ func (c *Core) onFound(from NodeID, m Found) {
 	if v == nil || v.Mesh != MeshID(from) || !v.has(c.id) || v.Params != c.cfg.Params || v.Validate() != nil {
 		return
 	}
-	if c.phase == PhaseFounding && c.bound == nil {
+	if c.phase == PhaseFounding && c.bound == nil && !c.knows {
 		c.bind(v)
 	}
 	if c.bound != nil && c.bound.Mesh == v.Mesh {
@@ -277,10 +284,11 @@ func (c *Core) heardMesh() bool {
 }
 
 // forgetMesh lets a node that never was a member under its NodeID, and hears
-// nobody of the mesh any more, look for another or found one. Holding no state
-// and having no vote, it takes nothing from the old mesh.
+// nobody of the mesh any more, look for another one to join. It founds none, since
+// the mesh that it hears nobody of may live beyond a partition.
 func (c *Core) forgetMesh() {
 	c.view = nil
+	c.founding.refused = "it knows of a mesh of which nobody answers, and joins any that does; if that mesh is dead, restart this process too"
 	c.parts, c.owners, c.absent = nil, nil, nil
 	c.sinceView = 0
 	for _, h := range c.client.asking {

@@ -127,6 +127,7 @@ func (c *Core) onRenewAck(from NodeID, m RenewAck) {
 	}
 	if !c.leaseValid() {
 		c.lease.gained = c.now
+		c.knows = true
 		c.regained()
 	}
 	c.lease.until = until

@@ -133,6 +133,12 @@ func (g Group) Owner() NodeID {
 	return g.Replicas[0]
 }
 
+// names says that a node is a replica of the group or of a configuration whose state
+// it may still need.
+func (g Group) names(id NodeID) bool {
+	return slices.Contains(g.Replicas, id) || slices.ContainsFunc(g.Prior, func(k Configuration) bool { return slices.Contains(k.Replicas, id) })
+}
+
 func (g Group) configuration() Configuration { return Configuration{g.Term, g.Replicas} }
 
 // Apart notes that Owner could not reach Silent in one partition (V5, Stuck).

@@ -322,11 +322,14 @@ func (c *Core) learn(v *View) {
 	case was == PhaseMember || was == PhaseBound:
 		// V6: a node that learns that a view dropped it forgets its replica state
 		// and never speaks under that NodeID again.
+		c.knows = true
 		c.fallSilent()
 		c.notify(ViewLearned{v, false})
 		c.notify(Dropped{v.Epoch})
 		return
 	default:
+		c.knows = true
+		c.hear(v.Voters[0]) // gives the mesh time to answer
 		c.phase = PhaseJoining
 		c.founding.next = c.now
 	}
@@ -349,7 +352,11 @@ func (c *Core) raisePromises() {
 		c.sinceView = c.now
 	}
 	for p := range c.parts {
-		c.raisePromised(Partition(p), c.view.Groups[p].Term)
+		g := c.view.Groups[p]
+		c.raisePromised(Partition(p), g.Term)
+		if !g.names(c.id) {
+			c.parts[p].forget() // T5: no owner of this view or a later one will ask for it
+		}
 	}
 }
 

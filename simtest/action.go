@@ -40,11 +40,12 @@ const (
 	Heal     Verb = "heal"     // all faults end; from now on everything must come to rest
 	Rest     Verb = "rest"     // it must have
 	Outside  Verb = "outside"  // Node stays cut off when all else heals
+	Refound  Verb = "refound"  // what runs of the mesh so far does not count any more
 	Rejoined Verb = "rejoined" // the view has changed since: Prior lists must be short
 )
 
 var allVerbs = []Verb{Start, Crash, Pause, Resume, LeaveNow, Cut, Mend, MendAll, Clog, Unclog, Lose, Slow, LieDead, Truth, Deafen, Listen, Clock, Site,
-	Lock, Unlock, Extend, Heal, Rest, Outside, Rejoined}
+	Lock, Unlock, Extend, Heal, Rest, Outside, Refound, Rejoined}
 
 // Action is one thing done to a world at a true time. Fields that a verb does not
 // use are zero.
@@ -282,6 +283,9 @@ func (s *Stage) Do(a Action) {
 	case Heal:
 		s.heal()
 		return
+	case Refound:
+		s.Checker.refounded()
+		return
 	case Rest:
 		s.Checker.atRest()
 		return
@@ -372,7 +376,7 @@ func (s *Stage) heal() {
 	for _, n := range s.Nodes {
 		for _, m := range s.Nodes {
 			l := net.link(n, m)
-			l.cut, l.lose, l.slow = false, 0, 0
+			l.cut, l.lose, l.slow = n.outside || m.outside, 0, 0
 			s.World.Unclog(n, m)
 		}
 		n.lied, n.deaf, n.late, n.Sites = slices.Delete(n.lied, 0, len(n.lied)), false, 0, 0

@@ -198,9 +198,7 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 	case ownership.ViewLearned:
 		ch.learned(n, e)
 	case ownership.Serving:
-		n.without = 0
 		if !e.Valid {
-			n.without = ch.w.Now
 			ch.Goals.Reach("lease lost and gained")
 		}
 	case ownership.Activated:

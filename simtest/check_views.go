@@ -157,9 +157,11 @@ func (ch *Checker) drops(n *Node, v *ownership.View) {
 		if v.Member(m.ID) != nil || m.Leaving || o == nil || o == n || o.Crashed || o.Core.ID() != m.ID {
 			continue
 		}
-		silent := ch.w.Now - max(ch.w.Net.link(o, n).renew, n.resumed)
-		deaf := o.without != 0 && ch.w.Now-o.without > 2*ttl
-		if silent < least && !deaf {
+		silent := ch.w.Now - ch.w.Net.link(o, n).renew
+		if n.slept > ttl/4+ttl/10 { // a shorter gap between its ticks counts
+			silent = min(silent, ch.w.Now-n.resumed)
+		}
+		if deaf := !o.Core.Status(o.Local()).LeaseValid; silent < least && !deaf {
 			ch.fail("drop", nil, "%s proposes to drop %s, of whom it has heard %v ago", n, o, silent)
 		}
 	}

@@ -447,11 +447,12 @@ func (s *swarm) refound() {
 		if spared == 0 && len(v.Voters) >= 3 && n.Core.View() == v && (voter || s.r.IntN(2) == 0) {
 			spared++
 			s.Do(Action{Verb: Outside, Node: n.Name})
+			s.After(s.while(), func() { s.meetAgain(n) })
 		} else {
 			s.Do(Action{Verb: Crash, Node: n.Name})
 		}
 	}
-	s.Checker.refounded()
+	s.Do(Action{Verb: Refound})
 	n := s.founders
 	for range n {
 		s.After(s.exp(s.Params.MembershipTTL/2), func() {
@@ -461,6 +462,21 @@ func (s *swarm) refound() {
 		})
 	}
 	s.founders = 0 // once a run
+}
+
+// meetAgain mends the ways of a node that is left over of another mesh. It is not
+// counted upon any more.
+func (s *swarm) meetAgain(n *Node) {
+	if s.Checker.chain == nil { // the fleet that starts would join the dead mesh
+		s.After(s.Params.MembershipTTL, func() { s.meetAgain(n) })
+		return
+	}
+	for _, m := range s.up() {
+		if m != n && !s.over {
+			s.Do(Action{Verb: Mend, Node: n.Name, Other: m.Name})
+			s.Do(Action{Verb: Mend, Node: m.Name, Other: n.Name})
+		}
+	}
 }
 
 // epochOrigin is where epochs count from, in unix seconds (package ownership).

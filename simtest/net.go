@@ -56,7 +56,7 @@ type link struct {
 	slow   float64 // factor of the mean delay, 0 is 1
 	parked []parked
 	heard  time.Duration // when something last arrived; 0: never
-	renew  time.Duration // when a Renew last did
+	renew  time.Duration // when a Renew of the receiver's epoch last did
 }
 
 type parked struct {
@@ -179,7 +179,7 @@ func (w *World) arrive(e *event) {
 		return
 	}
 	l.heard = w.Now
-	if e.msg.Kind() == ownership.KindRenew {
+	if m, ok := e.msg.(ownership.Renew); ok && n.Core.View() != nil && m.Epoch == n.Core.View().Epoch {
 		l.renew = w.Now
 	}
 	if w.OnDeliver != nil {

@@ -139,6 +139,9 @@ func (k *soak) add(r Result) {
 	if len(r.Failures) > 0 {
 		s.Failed = append(s.Failed, r)
 		k.done = k.done || k.UntilFailure
+		if k.Progress != nil {
+			fmt.Fprintf(k.Progress, "        seed %d failed at %s\n", r.Seed, r.Failures[0])
+		}
 	}
 	r.Checker = nil // a big thing that nobody asks for any more
 	if now := time.Now(); k.Progress != nil && now.Sub(k.said) >= k.Every {

@@ -80,9 +80,10 @@ type Node struct {
 	started time.Duration
 	crashed time.Duration
 	births  uint64
-	resumed time.Duration
-	without time.Duration // since when it has no membership lease; 0: it has one
-	had     []viewSince   // the views it has known, for the checker
+	frozen  time.Duration // when it was last paused,
+	resumed time.Duration // and resumed,
+	slept   time.Duration // after so long
+	had     []viewSince // the views it has known, for the checker
 }
 
 type viewSince struct {
@@ -370,7 +371,7 @@ func (w *World) Crash(n *Node) {
 // Freeze stops a node's execution until Thaw, as SIGSTOP does: its clock runs
 // on, what is sent to it waits.
 func (w *World) Freeze(n *Node) {
-	n.Frozen = true
+	n.Frozen, n.frozen = true, w.Now
 	w.newsForAll(w.Net.RosterDelay)
 }
 
@@ -379,7 +380,7 @@ func (w *World) Thaw(n *Node) {
 	if !n.Frozen || n.Crashed {
 		return
 	}
-	n.Frozen, n.resumed = false, w.Now
+	n.Frozen, n.resumed, n.slept = false, w.Now, w.Now-n.frozen
 	n.armed = never
 	w.arm(n, w.Now)
 	for _, e := range n.backlog {

@@ -118,6 +118,9 @@ func (f *flags) soak(classes []string) (bool, error) {
 		opt.Workers = max(1, f.workers)
 	} else {
 		opt.Progress = os.Stdout
+		if f.dur > 5*time.Minute {
+			opt.Every = 30 * time.Second
+		}
 	}
 	if opt.Seeds == 0 && opt.For == 0 {
 		opt.Seeds = 200
