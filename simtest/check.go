@@ -18,6 +18,8 @@ import (
 //	memory     an answered grant is not forgotten, an answered unlock is done
 //	minority   who has not heard a majority of voters for MembershipTTL answers nothing
 //	view       one view at an epoch, one chain, no seat lost without a drop
+//	lease      no lease of an epoch outlives the next one by MembershipTTL (V4)
+//	state      a term has one state after each write; promises are kept
 //	drop       nobody is dropped who was heard (where the network only cuts)
 //	queue      first come, first served
 //	heal       after healing everything comes to rest
@@ -42,6 +44,12 @@ type Checker struct {
 	names     []string                     // of keys, in the order of their first use
 	views     map[viewID]*ownership.View
 	proposed  map[*ownership.View]bool
+	learnedAt map[viewID]time.Duration
+	members   map[ownership.NodeID]bool // that ever were
+	leaving   map[ownership.NodeID]bool // that a view called so
+	left      map[ownership.NodeID]bool // in order (V7)
+	served    map[version]bool          // terms whose owner became active
+	versions  map[version]uint64
 	lastView  time.Duration
 	chain     *ownership.View // the newest
 	lost      map[ownership.Partition]time.Duration
@@ -119,7 +127,8 @@ type keyHistory struct {
 // NewChecker attaches a checker to a world. Hooks that are set already go on.
 func NewChecker(w *World) *Checker {
 	ch := &Checker{w: w, calls: map[callID]*Call{}, keys: map[string]*keyHistory{}, releases: map[ownership.RequestID]bool{},
-		views: map[viewID]*ownership.View{}, proposed: map[*ownership.View]bool{}, lost: map[ownership.Partition]time.Duration{}}
+		views: map[viewID]*ownership.View{}, proposed: map[*ownership.View]bool{},
+		learnedAt: map[viewID]time.Duration{}, members: map[ownership.NodeID]bool{}, left: map[ownership.NodeID]bool{}, leaving: map[ownership.NodeID]bool{}, served: map[version]bool{}, versions: map[version]uint64{}, lost: map[ownership.Partition]time.Duration{}}
 	event, send, deliver := w.OnEvent, w.OnSend, w.OnDeliver
 	w.OnEvent = func(n *Node, e ownership.Event) {
 		ch.event(n, e)
@@ -202,8 +211,10 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 			ch.Goals.Reach("lease lost and gained")
 		}
 	case ownership.Activated:
+		ch.served[version{mesh: n.Core.View().Mesh, partition: e.Partition, term: e.Term}] = true
 		if e.Lost {
 			ch.lost[e.Partition] = ch.w.Now
+			ch.lostRightly(n, e.Partition)
 		}
 		ch.Goals.activated(ch, n, e)
 	case ownership.Granted:
@@ -211,7 +222,7 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 	case ownership.Extended:
 		ch.extended(ch.calls[callID{n, e.Handle}], e)
 	case ownership.Busy:
-		ch.busy(ch.calls[callID{n, e.Handle}])
+		ch.busy(ch.calls[callID{n, e.Handle}], e.Holder)
 	case ownership.Lost:
 		ch.lostLock(ch.calls[callID{n, e.Handle}], e)
 	case ownership.Released:
@@ -225,6 +236,13 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 		c.Invalid = true
 		ch.ended(c)
 		ch.fail("memory", []*Call{c}, "%s: handle %d was refused: %s", n, e.Handle, e.Why)
+	case ownership.Left:
+		if id := n.Core.ID(); e.Confirmed && ch.leaving[id] {
+			ch.left[id] = true
+		}
+		ch.Goals.event(e)
+	case ownership.Disagrees:
+		ch.fail("view", nil, "%s was sent a view of epoch %d that contradicts its own", n, e.Epoch)
 	default:
 		ch.Goals.event(e)
 	}
@@ -233,6 +251,9 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 func (ch *Checker) granted(c *Call, e ownership.Granted) {
 	ch.Grants++
 	now, k := ch.w.Now, ch.keys[c.Key]
+	if c.Unlock != 0 {
+		ch.fail("memory", []*Call{c}, "%s was granted %q after it had closed the call", c.Node, c.Key)
+	}
 	c.Granted, c.Token, c.Deadline = now, e.Token, e.Deadline
 	c.Sent = c.sentAt(e.Deadline)
 	switch o := k.tokens[e.Token]; {
@@ -295,40 +316,40 @@ func (ch *Checker) extended(c *Call, e ownership.Extended) {
 	}
 }
 
-func (ch *Checker) busy(c *Call) {
+func (ch *Checker) busy(c *Call, h ownership.Holder) {
 	c.Busy = true
 	ch.ended(c)
 	ch.Goals.Reach("busy")
-	if !ch.couldBeHeld(c) {
-		ch.fail("busy", []*Call{c}, "%s: %q busy, but nobody can have held it since %v", c.Node, c.Key, c.Invoked)
+	k := ch.keys[c.Key]
+	switch o := k.tokens[h.Token]; {
+	case o == c || o == nil && ch.isItself(c, h):
+		ch.fail("busy", []*Call{c}, "%s: %q busy with itself: request %d, token %s", c.Node, c.Key, h.Request.Seq, tokenText(h.Token))
+	case o != nil && !ch.mayHoldSince(o, c.Invoked):
+		ch.fail("busy", []*Call{o, c}, "%s: %q busy with token %s of %s, which had ended at %v", c.Node, c.Key, tokenText(h.Token), o.Node, c.Invoked)
+	case o == nil && h.Token < k.top && k.topAt < c.Invoked:
+		ch.fail("busy", []*Call{c}, "%s: %q busy with token %s, which nobody was told of, after %s was", c.Node, c.Key, tokenText(h.Token), tokenText(k.top))
 	}
 }
 
-// couldBeHeld says that some other call may have held the key between c's
-// invocation and now. A call holds from some moment after its invocation, and
-// until its unlock was answered or, at the latest, the next token was seen.
-func (ch *Checker) couldBeHeld(c *Call) bool {
-	calls := ch.keys[c.Key].calls
-	for i := len(calls) - 1; i >= 0; i-- {
-		o := calls[i]
-		if o != c && ch.mayHoldSince(o, c.Invoked) {
-			return true
-		}
-	}
-	return false
-}
-
+// mayHoldSince says that a granted call may have held the key after a moment: its
+// unlock was not answered before, nor was a higher token seen.
 func (ch *Checker) mayHoldSince(o *Call, since time.Duration) bool {
-	switch {
-	case o.Busy:
-		return slices.ContainsFunc(o.Ghosts, func(at time.Duration) bool { return at >= since })
-	case o.Released != 0:
+	if o.Released != 0 {
 		return o.Released >= since
-	case o.Token == 0:
-		return true // nobody knows: its answer may still be on the way, or be lost
 	}
 	k := ch.keys[o.Key]
 	return o.Token == k.top || k.topAt >= since
+}
+
+// isItself says that the holder that a call was told of can be nobody but that call:
+// it is of the same client, which has no other one that may hold unseen.
+func (ch *Checker) isItself(c *Call, h ownership.Holder) bool {
+	if int(h.Request.Client) != 1001+c.Node.Index {
+		return false
+	}
+	return !slices.ContainsFunc(ch.keys[c.Key].calls, func(o *Call) bool {
+		return o != c && o.Node == c.Node && (len(o.Ghosts) > 0 || o.Granted == 0 && (o.Ended == 0 || o.Ended >= c.Invoked || !o.Busy))
+	}) && len(c.Ghosts) == 0
 }
 
 func (ch *Checker) lostLock(c *Call, e ownership.Lost) {

@@ -25,6 +25,11 @@ func (ch *Checker) learned(n *Node, e ownership.ViewLearned) {
 	}
 	ch.views[id] = v
 	ch.Views++
+	ch.learnedAt[id] = ch.w.Now
+	for _, m := range v.Members {
+		ch.members[m.ID] = true
+		ch.leaving[m.ID] = ch.leaving[m.ID] || m.Leaving
+	}
 	ch.lastView = ch.w.Now
 	if !n.outside && (ch.chain == nil || ch.chain.Epoch < v.Epoch) {
 		ch.chain = v
@@ -56,6 +61,14 @@ func (ch *Checker) firstMesh(v *ownership.View) ownership.MeshID {
 
 // follows holds the rules of V5 and V7 against two views that follow each other.
 func (ch *Checker) follows(before, v *ownership.View) {
+	if len(v.Voters)%2 == 0 {
+		ch.fail("view", nil, "epoch %d has %d voters, an even number", v.Epoch, len(v.Voters))
+	}
+	for _, id := range v.Voters {
+		if before.Member(id) == nil {
+			ch.fail("view", nil, "epoch %d seats voter %d, who was no member", v.Epoch, id)
+		}
+	}
 	dropped := slices.ContainsFunc(before.Members, func(m ownership.Member) bool { return v.Member(m.ID) == nil })
 	if len(v.Voters) < len(before.Voters) && !dropped {
 		ch.fail("view", nil, "epoch %d has %d voters after %d, and nobody was dropped", v.Epoch, len(v.Voters), len(before.Voters))
@@ -74,6 +87,7 @@ func (ch *Checker) follows(before, v *ownership.View) {
 		if g.Term != b.Term && (len(g.Prior) == 0 || g.Prior[len(g.Prior)-1].Term != b.Term) {
 			ch.fail("view", nil, "epoch %d: the prior configurations of partition %d lack the last one", v.Epoch, p)
 		}
+		ch.moved(ownership.Partition(p), before, v)
 	}
 }
 
@@ -91,16 +105,38 @@ func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 	switch m := e.Message.(type) {
 	case ownership.Answer:
 		switch m.Outcome {
-		case ownership.OutcomeWaiting, ownership.OutcomeMoved, ownership.OutcomeInvalid:
-		default:
-			ch.certified(n, KindName(m.Kind()))
+		case ownership.OutcomeGranted:
+			ch.deadGrant(n, &m)
+			ch.certified(n, "Granted")
+		case ownership.OutcomeBusy, ownership.OutcomeGone, ownership.OutcomeReleased, ownership.OutcomeNotHeld:
+			ch.certified(n, "Answer")
 		}
 	case ownership.HeartbeatAck:
-		ch.certified(n, KindName(m.Kind()))
+		ch.certified(n, "HeartbeatAck")
+	case ownership.ConfirmAck:
+		ch.certified(n, "ConfirmAck")
+	case ownership.Accept:
+		ch.wrote(n, e.Mesh, &m)
+	case ownership.AcceptAck:
+		ch.stands(n, m.Partition, m.Promised, m.Installed, m.Last)
+		if m.OK {
+			ch.certified(n, "AcceptAck")
+		}
+		ch.Goals.sent(ch, e)
+	case ownership.SealAck:
+		if m.OK {
+			ch.stands(n, m.Partition, m.Promised, m.Installed, m.Last)
+			ch.holds(n, e.Mesh, m.Partition, m.Installed, m.Last, m.Chunk, m.Chunks, m.Records)
+		}
+		ch.Goals.sent(ch, e)
+	case ownership.Install:
+		ch.holds(n, e.Mesh, m.Partition, m.Term, m.Number, m.Chunk, m.Chunks, m.Records)
+		ch.Goals.sent(ch, e)
 	case ownership.Propose:
 		if !ch.proposed[m.Value] {
 			ch.proposed[m.Value] = true
 			ch.drops(n, m.Value)
+			ch.newMembers(n, m.Value)
 		}
 	default:
 		ch.Goals.sent(ch, e)
@@ -114,6 +150,7 @@ func (ch *Checker) certified(n *Node, what string) {
 	if ch.Wild {
 		return
 	}
+	ch.outlived(n, what)
 	ttl := ch.params().MembershipTTL
 	oldest := ch.w.Now - ttl - time.Duration(int64(ttl)/1_000_000*int64(ch.params().DriftPPM)) - 1
 	had := n.had

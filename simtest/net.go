@@ -106,7 +106,7 @@ func (w *World) send(n *Node, id ownership.NodeID, e *ownership.Envelope) {
 // post sends a message on its way: lost, late or twice.
 func (w *World) post(n, to *Node, id ownership.NodeID, e *ownership.Envelope, sent time.Duration) {
 	f := w.fate(n, to, e.Message.Kind())
-	w.bad = w.bad || f.Lost || f.Delay > lively
+	w.bad = w.bad || f.Lost || f.Delay > lively || f.Copy > lively
 	m := event{kind: messageArrives, to: to, from: n, id: e.To, sender: id, mesh: e.Mesh, sent: sent, msg: e.Message}
 	if f.Copy > 0 {
 		m.copied = true
@@ -201,7 +201,7 @@ func (w *World) setCut(a, b *Node, cut bool) {
 	if a == nil || b == nil || w.Net.link(a, b).cut == cut {
 		return
 	}
-	w.Net.link(a, b).cut = cut
+	w.Net.link(a, b).cut, w.rough = cut, true
 	w.newsForAll(w.Net.RosterDelay)
 }
 

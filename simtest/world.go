@@ -43,6 +43,7 @@ type World struct {
 	byID   map[ownership.NodeID]*Node
 	lastID uint64
 	still  int  // events at this very moment
+	rough  bool // something was cut or paused: writes may have waited for a quorum
 	bad    bool // the network has lost or kept a message: more than a cut
 }
 
@@ -83,7 +84,9 @@ type Node struct {
 	frozen  time.Duration // when it was last paused,
 	resumed time.Duration // and resumed,
 	slept   time.Duration // after so long
-	had     []viewSince // the views it has known, for the checker
+	reborn  time.Duration // when it last got a NodeID
+	stood   []standing    // what it has said of each partition
+	had     []viewSince   // the views it has known, for the checker
 }
 
 type viewSince struct {
@@ -117,7 +120,7 @@ func (w *World) start(name string, cfg ownership.Config, offset time.Duration, r
 	w.Nodes = append(w.Nodes, n)
 	w.Net.grow(len(w.Nodes))
 	cfg.ID = w.newID(n)
-	cfg.Client = ownership.ClientID(1000 + w.lastID)
+	cfg.Client = ownership.ClientID(1001 + n.Index)
 	cfg.Name, cfg.Addr = name, name
 	cfg.Buggify = func(s ownership.Site) bool { return n.Sites>>s&1 != 0 }
 	n.Config = cfg
@@ -138,6 +141,7 @@ func (w *World) newID(n *Node) ownership.NodeID {
 		id = w.idOf(n.Name, n.births)
 	}
 	w.byID[id] = n
+	n.reborn = w.Now
 	return id
 }
 
@@ -371,7 +375,7 @@ func (w *World) Crash(n *Node) {
 // Freeze stops a node's execution until Thaw, as SIGSTOP does: its clock runs
 // on, what is sent to it waits.
 func (w *World) Freeze(n *Node) {
-	n.Frozen, n.frozen = true, w.Now
+	n.Frozen, n.frozen, w.rough = true, w.Now, true
 	w.newsForAll(w.Net.RosterDelay)
 }
 
