@@ -39,13 +39,15 @@ const (
 	Extend   Verb = "extend"   // Node renews Handle
 	Heal     Verb = "heal"     // all faults end; from now on everything must come to rest
 	Rest     Verb = "rest"     // it must have
+	Ailing   Verb = "ailing"   // nothing is expected of Node any more
+	AtWork   Verb = "atwork"   // whoever is not ailing must have been served
 	Outside  Verb = "outside"  // Node stays cut off when all else heals
 	Refound  Verb = "refound"  // what runs of the mesh so far does not count any more
 	Rejoined Verb = "rejoined" // the view has changed since: Prior lists must be short
 )
 
 var allVerbs = []Verb{Start, Crash, Pause, Resume, LeaveNow, Cut, Mend, MendAll, Clog, Unclog, Lose, Slow, LieDead, Truth, Deafen, Listen, Clock, Site,
-	Lock, Unlock, Extend, Heal, Rest, Outside, Refound, Rejoined}
+	Lock, Unlock, Extend, Heal, Rest, Ailing, AtWork, Outside, Refound, Rejoined}
 
 // Action is one thing done to a world at a true time. Fields that a verb does not
 // use are zero.
@@ -262,7 +264,7 @@ func (s *Stage) Do(a Action) {
 		s.OnDo(a)
 	}
 	switch a.Verb {
-	case Lock, Unlock, Extend, Rest, Rejoined:
+	case Lock, Unlock, Extend, Rest, AtWork, Rejoined:
 	default:
 		s.Checker.disturbed = s.Now
 	}
@@ -271,7 +273,7 @@ func (s *Stage) Do(a Action) {
 		if s.named(a.Node) == nil {
 			s.start(a.Node, ownership.Config{Params: s.Params, Founders: a.N, Fresh: a.Fresh}, a.For, a.Rate).late = a.Late
 			for _, n := range s.Nodes {
-				if n.outside {
+				if n.outside && !n.ailing {
 					s.outside(n)
 				}
 			}
@@ -285,6 +287,9 @@ func (s *Stage) Do(a Action) {
 		return
 	case Refound:
 		s.Checker.refounded()
+		return
+	case AtWork:
+		s.Checker.atWork()
 		return
 	case Rest:
 		s.Checker.atRest()
@@ -317,6 +322,8 @@ func (s *Stage) doTo(n *Node, a Action) {
 		s.SetClock(n, a.For, a.Rate)
 	case Outside:
 		s.outside(n)
+	case Ailing:
+		n.outside, n.ailing = true, true
 	case Site:
 		n.Sites = uint(a.N)
 	case Lock:
@@ -371,12 +378,12 @@ func (s *Stage) heal() {
 	s.healed = true
 	s.Checker.healed()
 	net := &s.Net
-	net.Loss, net.Twice, net.MeanDelay = 0, 0, min(net.MeanDelay, time.Millisecond)
+	net.Loss, net.Twice, net.Echo, net.MeanDelay = 0, 0, 0, min(net.MeanDelay, time.Millisecond)
 	net.RosterDelay = min(net.RosterDelay, 500*time.Millisecond)
 	for _, n := range s.Nodes {
 		for _, m := range s.Nodes {
 			l := net.link(n, m)
-			l.cut, l.lose, l.slow = n.outside || m.outside, 0, 0
+			l.cut, l.lose, l.slow = n.outside && !n.ailing || m.outside && !m.ailing, 0, 0
 			s.World.Unclog(n, m)
 		}
 		n.lied, n.deaf, n.late, n.Sites = slices.Delete(n.lied, 0, len(n.lied)), false, 0, 0

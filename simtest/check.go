@@ -53,10 +53,11 @@ type Checker struct {
 	lastView  time.Duration
 	chain     *ownership.View // the newest
 	lost      map[ownership.Partition]time.Duration
-	mesh      int           // how often the mesh was refounded
-	healedAt  time.Duration // 0: not yet
-	disturbed time.Duration // when something was last done but lock and unlock
-	letGo     func(*Call)   // is told of grants that somebody waited for, to end them
+	mesh      int              // how often the mesh was refounded
+	serving   ownership.MeshID // the mesh that serves
+	healedAt  time.Duration    // 0: not yet
+	disturbed time.Duration    // when something was last done but lock and unlock
+	letGo     func(*Call)      // is told of grants that somebody waited for, to end them
 }
 
 // Failure is a promise that was not kept.
@@ -212,6 +213,7 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 		}
 	case ownership.Activated:
 		ch.served[version{mesh: n.Core.View().Mesh, partition: e.Partition, term: e.Term}] = true
+		ch.oneMesh(n)
 		if e.Lost {
 			ch.lost[e.Partition] = ch.w.Now
 			ch.lostRightly(n, e.Partition)
@@ -239,6 +241,7 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 	case ownership.Left:
 		if id := n.Core.ID(); e.Confirmed && ch.leaving[id] {
 			ch.left[id] = true
+			ch.leftBehind(n)
 		}
 		ch.Goals.event(e)
 	case ownership.Disagrees:

@@ -18,7 +18,7 @@ func (ch *Checker) healed() {
 
 // refounded says that the mesh so far has ended: what is alive of it is outside.
 func (ch *Checker) refounded() {
-	ch.chain = nil
+	ch.chain, ch.serving = nil, 0
 	ch.Goals.Reach("refounded")
 	ch.mesh++
 }
@@ -34,7 +34,7 @@ func (ch *Checker) Alive() bool {
 			if v == nil || nv.Epoch > v.Epoch {
 				v = nv
 			}
-		} else if n.Core.Phase() == ownership.PhaseFounding {
+		} else if p := n.Core.Phase(); p == ownership.PhaseFounding || p == ownership.PhaseBound {
 			free++
 			founders = max(founders, n.Config.Founders)
 		}
@@ -194,6 +194,29 @@ func (ch *Checker) priorShort() {
 		if len(g.Prior) > 1 {
 			ch.fail("heal", nil, "partition %d has %d prior configurations after a quiet view change", p, len(g.Prior))
 		}
+	}
+}
+
+// atWork is the check of a mesh in which one fault still stands: whoever is not
+// its victim is served, and the views do not come and go for ever.
+func (ch *Checker) atWork() {
+	if !ch.Alive() || ch.healedAt == 0 || ch.w.Now-ch.disturbed < Bound(ch.params()) || ch.stillHeld() {
+		return
+	}
+	for _, c := range ch.Open() {
+		if slices.Contains(ch.running(), c.Node) && ch.w.Now-c.Invoked > Bound(ch.params()) {
+			ch.fail("heal", []*Call{c}, "%s waits for %q since %v, though one fault alone is left since %v", c.Node, c.Key, c.Invoked, ch.disturbed)
+			return
+		}
+	}
+	views := 0
+	for id, at := range ch.learnedAt {
+		if id.mesh != 0 && at > ch.disturbed+Bound(ch.params())/4 {
+			views++
+		}
+	}
+	if views > 80 { // V5 lets a member that flaps come back after up to a minute
+		ch.fail("heal", nil, "%d views followed each other in %v, with one fault left", views, ch.w.Now-ch.disturbed)
 	}
 }
 

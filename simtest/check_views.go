@@ -137,6 +137,7 @@ func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 			ch.proposed[m.Value] = true
 			ch.drops(n, m.Value)
 			ch.newMembers(n, m.Value)
+			ch.seats(n, m.Value)
 		}
 	default:
 		ch.Goals.sent(ch, e)
@@ -201,6 +202,52 @@ func (ch *Checker) drops(n *Node, v *ownership.View) {
 		if deaf := !o.Core.Status(o.Local()).LeaseValid; silent < least && !deaf {
 			ch.fail("drop", nil, "%s proposes to drop %s, of whom it has heard %v ago", n, o, silent)
 		}
+	}
+}
+
+// seats: V5: a free seat goes only to a member whose renewals the proposer answered
+// of late, or to itself.
+func (ch *Checker) seats(n *Node, v *ownership.View) {
+	for _, id := range v.Voters {
+		o := ch.w.byID[id]
+		if slices.Contains(n.Core.View().Voters, id) || o == nil || o == n {
+			continue
+		}
+		at := ch.w.Net.link(o, n).renew
+		if ttl := v.Params.MembershipTTL; at == 0 || ch.w.Now-at > 2*ttl+time.Duration(int64(ttl)/1_000_000*int64(4*v.Params.DriftPPM)) && n.slept < ttl/4 {
+			ch.fail("view", nil, "%s proposes a seat for %s, of whom it last heard at %v", n, o, at)
+		}
+	}
+}
+
+// oneMesh: two meshes never serve at a time. (A first view in which nobody ever got
+// a lease may be followed by another one.)
+func (ch *Checker) oneMesh(n *Node) {
+	mesh := n.Core.View().Mesh
+	if ch.serving == 0 {
+		ch.serving = mesh
+	}
+	if mesh != ch.serving && !ch.Wild {
+		ch.fail("view", nil, "%s serves in mesh %d, beside mesh %d", n, mesh, ch.serving)
+	}
+}
+
+// leftBehind: V7: who has left in order has made sure that a majority of the voters
+// of the view that drops it know that view. Those that have died may have known.
+func (ch *Checker) leftBehind(n *Node) {
+	v := n.Core.View()
+	if v.Member(n.Core.ID()) != nil {
+		return // everybody resigned
+	}
+	know := 0
+	for _, id := range v.Voters {
+		o := ch.w.ByID(id)
+		if o == nil || o.Core.View() != nil && o.Core.View().Epoch >= v.Epoch {
+			know++
+		}
+	}
+	if know <= len(v.Voters)/2 {
+		ch.fail("heal", nil, "%s has left, and of %d voters of epoch %d, which drops it, %d know that", n, len(v.Voters), v.Epoch, know)
 	}
 }
 

@@ -13,6 +13,8 @@ type Net struct {
 	MinDelay, MeanDelay time.Duration // exponential above the minimum
 	Loss, Twice         float64       // probabilities
 	LateCopy            time.Duration // mean additional delay of a duplicate; 0: none
+	Echo                Kinds         // these are all sent twice,
+	EchoDelay           time.Duration // the copy so much later on average
 	RosterDelay         time.Duration // until gossip tells that a node died or came
 
 	links [][]link
@@ -55,7 +57,7 @@ type link struct {
 	clog   Kinds   // what waits until the link is unclogged
 	slow   float64 // factor of the mean delay, 0 is 1
 	parked []parked
-	heard  time.Duration // when something last arrived; 0: never
+	heard  time.Duration // when the newest of what arrived was sent; 0: nothing has
 	renew  time.Duration // when a Renew of the receiver's epoch last did
 }
 
@@ -146,6 +148,9 @@ func (w *World) fate(n, to *Node, k ownership.Kind) Fate {
 			f.Copy += time.Duration(w.Rand.ExpFloat64() * float64(net.LateCopy))
 		}
 	}
+	if net.Echo.has(k) {
+		f.Copy = w.delay(n, to) + time.Duration(w.Rand.ExpFloat64()*float64(net.EchoDelay))
+	}
 	if net.Record != nil {
 		net.Record(n, to, k, f)
 	}
@@ -178,7 +183,7 @@ func (w *World) arrive(e *event) {
 		w.lost(e, "dropped")
 		return
 	}
-	l.heard = w.Now
+	l.heard = max(l.heard, e.sent)
 	if m, ok := e.msg.(ownership.Renew); ok && n.Core.View() != nil && m.Epoch == n.Core.View().Epoch {
 		l.renew = w.Now
 	}

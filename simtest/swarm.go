@@ -49,7 +49,8 @@ type swarm struct {
 	grip     time.Duration // mean time that a lock is held
 	patience time.Duration // mean time that is waited for one
 	gap      time.Duration // mean time between two faults
-	early    bool          // faults begin before the mesh is founded
+	early    bool          // faults begin before the mesh is founded,
+	extra    int           // and so many more nodes than its founders start
 	beyond   bool          // a majority of the voters may be lost
 	classes  []*class
 	handle   ownership.Handle
@@ -108,7 +109,7 @@ func newSwarm(seed uint64, opt Options) *swarm {
 		Replicas:      1 + r.IntN(min(7, n)),
 		MembershipTTL: ttl,
 		MaxTTL:        max(200*time.Millisecond, ttl*time.Duration(pick(r, 2, 4, 12, 40))/4),
-		DriftPPM:      pick(r, 1_000, 10_000, 50_000),
+		DriftPPM:      pick(r, 1_000, 10_000, 50_000, 200_000),
 	}
 	if r.IntN(2) == 0 {
 		p.Replicas = min(3, n)
@@ -123,8 +124,11 @@ func newSwarm(seed uint64, opt Options) *swarm {
 	s.grip = pick(r, s.pace/10, s.pace/2, 2*s.pace, p.MaxTTL)
 	s.patience = pick(r, 4*s.pace, 20*s.pace, 2*ttl)
 	s.gap = pick(r, ttl/4, ttl, 3*ttl)
-	s.early = r.IntN(4) == 0
+	s.early = r.IntN(6) == 0
 	s.beyond = r.IntN(10) == 0
+	if s.early && r.IntN(2) == 0 {
+		s.extra = r.IntN(n/2 + 1) // fewer than n + a majority may be founding at once
+	}
 	s.drawNet()
 	s.drawClasses(opt.Faults)
 	return s
@@ -145,9 +149,9 @@ func (s *swarm) setUp() {
 	spread := pick(s.r, 0, 0, 100*time.Millisecond, 3*time.Second)
 	n := s.founders
 	if s.on("growth") {
-		n = 1
+		n, s.extra = 1, 0
 	}
-	for range n {
+	for range n + s.extra {
 		s.After(time.Duration(s.r.Float64()*float64(spread)), func() { s.startNode(n, fresh) })
 	}
 	s.Checker.letGo = s.holdOn
@@ -294,6 +298,9 @@ func (s *swarm) mustRest() bool {
 	if !ch.Alive() {
 		return false
 	}
+	if s.r.IntN(6) == 0 && len(ch.running()) > 2 {
+		return s.mustWork()
+	}
 	if !s.restWithin(Bound(s.Params)) {
 		return false
 	}
@@ -315,15 +322,7 @@ func (s *swarm) mustRest() bool {
 // holds a lock lets go, so that whoever waits gets it.
 func (s *swarm) restWithin(d time.Duration) bool {
 	ch := s.Checker
-	ch.letGo = func(c *Call) {
-		// Not within the event: a client calls when it has heard.
-		s.After(time.Millisecond, func() { s.end(c) })
-	}
-	for _, key := range ch.names {
-		for _, c := range slices.Clone(ch.keys[key].believers) {
-			s.end(c)
-		}
-	}
+	s.letGoAll()
 	end, look := s.Now+d, s.Params.MembershipTTL/4
 	for s.Now < end && !ch.failed() && ch.Alive() {
 		if s.RunFor(look); ch.Unrest() == "" {

@@ -74,6 +74,7 @@ type Node struct {
 	backlog []event       // what waits for Thaw
 	outside bool          // cut off for good: healing leaves it out
 
+	ailing  bool // outside for expectations alone
 	lied    []lie
 	deaf    bool // gossip tells it nothing
 	told    bool // gossip's news are on their way to it

@@ -41,7 +41,7 @@ var groups = []Mutation{
 		Assert: "I3",
 		Redundant: "any W replicas of a configuration meet any S that were sealed, and those have promised. Where S cannot be sealed (T6) at most n-W replicas " +
 			"are members, now and for ever since NodeIDs do not return, so no W have leases once the old ones are over",
-		Edits: []Edit{{"view.go", "c.raisePromised(Partition(p), c.view.Groups[p].Term)", "_ = p"}},
+		Edits: []Edit{{"view.go", "c.raisePromised(Partition(p), g.Term)", "_ = p"}},
 	},
 	{
 		Rule: "L2", Name: "all is done without a lease",

@@ -214,7 +214,7 @@ var founding = []Mutation{
 		Rule: "founding", Name: "a second acceptance",
 		Why:   "two nodes accept the views of two founders in different order: two meshes with a majority each",
 		Needs: "n+1 processes founding at once with Founders n = 3, all Fresh; the two lowest NodeIDs cut from each other, delays of 50 to 300 ms. Now exactly n start together, and then the missing acceptance of the other founder saves it. Check: exclusion over both meshes; two meshes never hold leases at a time",
-		Edits: []Edit{{"found.go", "if c.phase == PhaseFounding && c.bound == nil {", "if c.phase == PhaseFounding || c.phase == PhaseBound {"}},
+		Edits: []Edit{{"found.go", "if c.phase == PhaseFounding && c.bound == nil && !c.knows {", "if c.phase == PhaseFounding || c.phase == PhaseBound {"}},
 	},
 	{
 		Rule: "founding", Name: "form without all",
@@ -236,9 +236,22 @@ var founding = []Mutation{
 	},
 	{
 		Rule: "founding", Name: "Fresh again",
-		Why:   "a node that lived in a mesh founds the next one as Fresh, and waits for nobody, itself not included",
-		Needs: "nodes started with Fresh and the fleet's Founders that are dropped or never added, whose mesh then dies, and who found again after 10 MembershipTTL (as in TestFreshOnlyOnce)",
-		Edits: []Edit{{"found.go", "return c.cfg.Fresh && c.client.mesh == 0", "return c.cfg.Fresh"}},
+		Why:       "a node that lived in a mesh founds the next one as Fresh, and waits for nobody, itself not included",
+		Needs:     "nodes started with Fresh and the fleet's Founders that are dropped or never added, whose mesh then dies, and who found again after 10 MembershipTTL (as in TestFreshOnlyOnce)",
+		Edits:     []Edit{{"found.go", "return c.cfg.Fresh && c.client.mesh == 0", "return c.cfg.Fresh"}},
+		Redundant: "a node that had a lease in a mesh, joined one or was dropped by one founds no other (Core.knows). Those that had none are fewer than n while a mesh lives that granted anything",
+	},
+	{
+		Rule: "founding", Name: "who has known a mesh founds",
+		Why:   "a node that is cut off from its mesh, or never heard of its successor, founds a second one while the first lives",
+		Needs: "n = 1 (growth): the founder is paused or cut off, dropped, born again, and hears nobody of the mesh for 10 MembershipTTL; or n joiners that were cut off together",
+		Edits: []Edit{{"found.go", "\tif c.knows {\n\t\treturn //", "\tif false {\n\t\treturn //"}, {"found.go", "\t\t\tcase c.knows:", "\t\t\tcase false:"}},
+	},
+	{
+		Rule: "founding", Name: "a mesh has no time to answer",
+		Why:   "a joiner that learns a newer view, of whose members it has heard nobody, forgets the mesh in the same step and founds another",
+		Needs: "n = 1 (growth): all members change while a joiner is away",
+		Edits: []Edit{{"view.go", "\t\tc.hear(v.Voters[0]) // gives the mesh time to answer\n", ""}, {"found.go", "\tif c.knows {\n\t\treturn //", "\tif false {\n\t\treturn //"}, {"found.go", "\t\t\tcase c.knows:", "\t\t\tcase false:"}},
 	},
 	{
 		Rule: "founding", Name: "bound for ever",

@@ -1,0 +1,97 @@
+package simtest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
+)
+
+// mustWork is another second phase: one fault stays, and the mesh must serve all
+// but its victim.
+func (s *swarm) mustWork() bool {
+	ch := s.Checker
+	victim := s.target()
+	if victim == nil || victim.outside || ch.chain == nil {
+		return false
+	}
+	victim.outside = true
+	fine := ch.Alive() && len(ch.running()) > 1
+	victim.outside = false
+	if !fine {
+		return false
+	}
+	s.leave1(victim)
+	s.letGoAll()
+	s.RunFor(Bound(s.Params) / 2)
+	// Everybody else asks for every key.
+	up := ch.running()
+	for i, key := range s.keys[:min(len(s.keys), 8)] {
+		s.handle++
+		s.Do(Action{Verb: Lock, Node: up[i%len(up)].Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
+	}
+	end := s.Now + Bound(s.Params) + time.Second
+	s.RunUntil(end, func() bool { return ch.failed() || !ch.Alive() })
+	if !ch.failed() {
+		s.Do(Action{Verb: AtWork})
+	}
+	return !ch.failed() && ch.Alive()
+}
+
+// leave1 is the fault that stays.
+func (s *swarm) leave1(victim *Node) {
+	others := func(f func(n *Node)) {
+		for _, n := range s.up() {
+			if n != victim {
+				f(n)
+			}
+		}
+	}
+	s.Do(Action{Verb: Ailing, Node: victim.Name})
+	switch s.r.IntN(6) {
+	case 0: // it hears nobody, or only one of the voters
+		spared := -1
+		if len(s.Checker.chain.Voters) >= 5 { // with its own voice that is no majority
+			spared = s.r.IntN(len(s.Nodes))
+		}
+		others(func(n *Node) {
+			if n.Index != spared {
+				s.Do(Action{Verb: Cut, Node: n.Name, Other: victim.Name})
+			}
+		})
+	case 1: // it speaks and hears, but for what certifies its writes
+		kinds := pick(s.r, KindSet(ownership.KindAcceptAck), KindSet(ownership.KindSealAck), KindSet(ownership.KindConfirmAck),
+			KindSet(ownership.KindAcceptAck, ownership.KindSealAck, ownership.KindConfirmAck))
+		others(func(n *Node) { s.Do(Action{Verb: Lose, Node: n.Name, Other: victim.Name, Kinds: kinds}) })
+	case 2: // it has died, and gossip tells nobody
+		others(func(n *Node) { s.Do(Action{Verb: Deafen, Node: n.Name}) })
+		s.Do(Action{Verb: Crash, Node: victim.Name})
+	case 3: // what concerns views does not reach it from somebody, unseen by gossip
+		from := s.up()[s.r.IntN(len(s.up()))]
+		if from != victim {
+			s.Do(Action{Verb: Lose, Node: from.Name, Other: victim.Name, Kinds: viewKinds})
+		}
+	case 4: // a voter does not hear it, the others do
+		others(func(n *Node) {
+			if v := s.Checker.chain; slices.Contains(v.Voters, n.Core.ID()) && s.r.IntN(2) == 0 {
+				s.Do(Action{Verb: Cut, Node: victim.Name, Other: n.Name})
+			}
+		})
+	case 5: // the whole network is slow
+		s.Net.MeanDelay = s.Params.MembershipTTL / time.Duration(pick(s.r, 5, 6, 8))
+	}
+}
+
+// letGoAll ends what is held, now and whenever somebody is granted.
+func (s *swarm) letGoAll() {
+	ch := s.Checker
+	ch.letGo = func(c *Call) {
+		// Not within the event: a client calls when it has heard.
+		s.After(time.Millisecond, func() { s.end(c) })
+	}
+	for _, key := range ch.names {
+		for _, c := range slices.Clone(ch.keys[key].believers) {
+			s.end(c)
+		}
+	}
+}
