@@ -19,7 +19,7 @@ const (
 	Start    Verb = "start"    // a node: N founders, For its clock's offset, Rate, Fresh; gossip's news come Late
 	Crash    Verb = "crash"    // for good; the memory is gone
 	Pause    Verb = "pause"    // SIGSTOP
-	Resume   Verb = "resume"   // SIGCONT
+	Resume   Verb = "resume"   // SIGCONT; with N 1 its messages go before its timers
 	LeaveNow Verb = "leave"    // asks to leave the mesh
 	Cut      Verb = "cut"      // nothing from Node to Other arrives, and gossip sees it
 	Mend     Verb = "mend"     // ends a cut
@@ -313,7 +313,7 @@ func (s *Stage) doTo(n *Node, a Action) {
 	case Pause:
 		s.Freeze(n)
 	case Resume:
-		s.Thaw(n)
+		s.thaw(n, a.N == 1)
 	case LeaveNow:
 		s.Input(n, ownership.Leave{})
 	case Deafen, Listen:

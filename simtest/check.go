@@ -237,7 +237,9 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 		c := ch.calls[callID{n, e.Handle}]
 		c.Invalid = true
 		ch.ended(c)
-		ch.fail("memory", []*Call{c}, "%s: handle %d was refused: %s", n, e.Handle, e.Why)
+		if c.TTL <= ch.params().MaxTTL {
+			ch.fail("memory", []*Call{c}, "%s: handle %d was refused: %s", n, e.Handle, e.Why)
+		}
 	case ownership.Left:
 		if id := n.Core.ID(); e.Confirmed && ch.leaving[id] {
 			ch.left[id] = true
@@ -254,6 +256,9 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 func (ch *Checker) granted(c *Call, e ownership.Granted) {
 	ch.Grants++
 	now, k := ch.w.Now, ch.keys[c.Key]
+	if c.TTL > ch.params().MaxTTL {
+		ch.fail("memory", []*Call{c}, "%s was granted %q for %v, which is more than MaxTTL (K5)", c.Node, c.Key, c.TTL)
+	}
 	if c.Unlock != 0 {
 		ch.fail("memory", []*Call{c}, "%s was granted %q after it had closed the call", c.Node, c.Key)
 	}

@@ -220,7 +220,7 @@ func (s *swarm) pause() {
 		if s.r.IntN(3) == 0 {
 			d = 10*time.Millisecond + s.exp(s.Params.MaxTTL)
 		}
-		s.later(d, Action{Verb: Resume, Node: n.Name})
+		s.later(d, Action{Verb: Resume, Node: n.Name, N: s.r.IntN(2)})
 	}
 }
 
@@ -436,7 +436,7 @@ func (s *swarm) blackout() {
 	for i, a := range s.up() {
 		if stop {
 			s.Do(Action{Verb: Pause, Node: a.Name})
-			s.later(d+s.exp(s.Params.MembershipTTL/40), Action{Verb: Resume, Node: a.Name})
+			s.later(d+s.exp(s.Params.MembershipTTL/40), Action{Verb: Resume, Node: a.Name, N: s.r.IntN(2)})
 			continue
 		}
 		for _, b := range s.up()[i+1:] {

@@ -23,15 +23,17 @@ func (s *swarm) mustWork() bool {
 	}
 	s.leave1(victim)
 	s.letGoAll()
-	s.RunFor(Bound(s.Params) / 2)
+	s.RunFor(Bound(s.Params) / 4)
 	// Everybody else asks for every key.
 	up := ch.running()
 	for i, key := range s.keys[:min(len(s.keys), 8)] {
 		s.handle++
 		s.Do(Action{Verb: Lock, Node: up[i%len(up)].Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
 	}
-	end := s.Now + Bound(s.Params) + time.Second
-	s.RunUntil(end, func() bool { return ch.failed() || !ch.Alive() })
+	end, long := s.Now+Bound(s.Params)+time.Second, s.r.IntN(4) == 0
+	for s.Now < end && !ch.failed() && ch.Alive() && (long || len(ch.Open()) > 0) {
+		s.RunUntil(s.Now+s.Params.MembershipTTL, ch.failed)
+	}
 	if !ch.failed() {
 		s.Do(Action{Verb: AtWork})
 	}

@@ -238,6 +238,9 @@ func (s *swarm) call(n *Node) {
 	s.handle++
 	h := s.handle
 	ttl := max(20*time.Millisecond, s.Params.MaxTTL*time.Duration(1+r.IntN(4))/4)
+	if r.IntN(100) == 0 {
+		ttl = s.Params.MaxTTL + 1 // to be refused (K5)
+	}
 	s.Do(Action{Verb: Lock, Node: n.Name, Key: s.keys[r.IntN(len(s.keys))], Handle: h, For: ttl, Try: r.IntN(2) == 0, NoRenew: r.IntN(4) == 0})
 	c := s.Checker.Call(n, h)
 	if r.IntN(6) == 0 {

@@ -57,7 +57,7 @@ func (s *swarm) spring(from, to *Node) {
 	case 2, 3:
 		if !n.Frozen {
 			s.Do(Action{Verb: Pause, Node: n.Name})
-			s.later(d, Action{Verb: Resume, Node: n.Name})
+			s.later(d, Action{Verb: Resume, Node: n.Name, N: s.r.IntN(2)})
 		}
 	case 4:
 		s.cutFor(from, to, d, s.r.IntN(2) == 0)

@@ -381,17 +381,23 @@ func (w *World) Freeze(n *Node) {
 }
 
 // Thaw lets a frozen node go on: first its timers, then what has waited.
-func (w *World) Thaw(n *Node) {
+func (w *World) Thaw(n *Node) { w.thaw(n, false) }
+
+// thaw: which of the two comes first is up to the operating system.
+func (w *World) thaw(n *Node, messagesFirst bool) {
 	if !n.Frozen || n.Crashed {
 		return
 	}
 	n.Frozen, n.resumed, n.slept = false, w.Now, w.Now-n.frozen
 	n.armed = never
-	w.arm(n, w.Now)
+	if !messagesFirst {
+		w.arm(n, w.Now)
+	}
 	for _, e := range n.backlog {
 		w.queue.push(w.Now, e)
 	}
 	n.backlog = nil
+	w.arm(n, w.Now)
 	w.newsForAll(w.Net.RosterDelay)
 }
 
