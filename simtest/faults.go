@@ -604,7 +604,7 @@ func (s *swarm) meetAgain(n *Node) {
 		return
 	}
 	for _, m := range s.up() {
-		if m != n && !s.over {
+		if m != n && !s.over && m.Core.Phase() == ownership.PhaseMember { // one that is not yet would join the dead mesh
 			s.Do(Action{Verb: Mend, Node: n.Name, Other: m.Name})
 			s.Do(Action{Verb: Mend, Node: m.Name, Other: n.Name})
 		}
