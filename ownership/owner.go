@@ -32,7 +32,7 @@ type owner struct {
 	buffer  []Write // writes first … next-1, for those that miss some
 	first   uint64
 	unsent  int      // of the buffer's end, sent at the end of the step
-	heard   []NodeID // who has acknowledged something since stalled
+	heard   []NodeID // who has acknowledged something since stalled, or since Stuck was said
 	stalled Time     // since when something waits for the replicas without progress; 0 if nothing does
 	resend  Time     // never if nothing is outstanding
 	stuckAt Time     // when Stuck was last said (V5)
@@ -483,6 +483,7 @@ func (c *Core) tickStuck(o *owner) {
 			}
 		}
 		c.tellVoters(Stuck{Partition: o.partition, Term: o.term, Heard: heard})
+		o.heard = nil // one that answered once and never again is silent
 	}
 	o.timer = earlier(o.timer, at)
 }

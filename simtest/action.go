@@ -315,6 +315,7 @@ func (s *Stage) doTo(n *Node, a Action) {
 	case Resume:
 		s.thaw(n, a.N == 1)
 	case LeaveNow:
+		n.leaving = true
 		s.Input(n, ownership.Leave{})
 	case Deafen, Listen:
 		s.World.Deafen(n, a.Verb == Deafen)

@@ -208,7 +208,9 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 	case ownership.ViewLearned:
 		ch.learned(n, e)
 	case ownership.Serving:
+		n.gained = ch.w.Now
 		if !e.Valid {
+			n.gained = never
 			ch.Goals.Reach("lease lost and gained")
 		}
 	case ownership.Activated:
@@ -240,6 +242,9 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 		if c.TTL <= ch.params().MaxTTL {
 			ch.fail("memory", []*Call{c}, "%s: handle %d was refused: %s", n, e.Handle, e.Why)
 		}
+	case ownership.Abandoned:
+		ch.abandoned(n)
+		ch.Goals.event(e)
 	case ownership.Left:
 		if id := n.Core.ID(); e.Confirmed && ch.leaving[id] {
 			ch.left[id] = true

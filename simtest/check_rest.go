@@ -167,12 +167,29 @@ func Bound(p ownership.Params) time.Duration {
 // time: a trace that was cut down may ask too early, or leave out the unlock that
 // others wait for.
 func (ch *Checker) atRest() {
-	if !ch.Alive() || ch.healedAt == 0 || ch.w.Now-ch.disturbed < Bound(ch.params()) || ch.stillHeld() {
+	if !ch.judges() {
 		return
 	}
 	if why := ch.Unrest(); why != "" {
 		ch.fail("heal", nil, "%v after healing: %s", ch.w.Now-ch.healedAt, why)
 	}
+}
+
+func (ch *Checker) judges() bool {
+	return ch.Alive() && ch.healedAt != 0 && ch.w.Now-ch.disturbed >= Bound(ch.params()) && !ch.stillHeld() && !ch.meets()
+}
+
+// meets says that what is left of a mesh before this one can be heard. A node that
+// starts then may join that one: it is to be stopped before (README).
+func (ch *Checker) meets() bool {
+	for _, n := range ch.w.Nodes {
+		for _, m := range ch.w.Nodes {
+			if ch.mesh > 0 && n != m && n.outside && !n.Crashed && !m.Crashed && !m.outside && !ch.w.IsCut(n, m) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (ch *Checker) stillHeld() bool {
@@ -200,7 +217,7 @@ func (ch *Checker) priorShort() {
 // atWork is the check of a mesh in which one fault still stands: whoever is not
 // its victim is served, and the views do not come and go for ever.
 func (ch *Checker) atWork() {
-	if !ch.Alive() || ch.healedAt == 0 || ch.w.Now-ch.disturbed < Bound(ch.params()) || ch.stillHeld() {
+	if !ch.judges() {
 		return
 	}
 	for _, c := range ch.Open() {

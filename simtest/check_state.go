@@ -169,7 +169,7 @@ func sameNodes(a, b []ownership.NodeID) bool {
 // lostRightly: a group starts without holders (T6) only if more of a configuration
 // are gone than it can miss, and not all of those have left in order (V7).
 func (ch *Checker) lostRightly(n *Node, p ownership.Partition) {
-	if ch.w.rough || ch.w.bad {
+	if ch.w.rough || ch.w.choked {
 		return // who was cut off when it left may have been dropped as silent
 	}
 	v := n.Core.View()

@@ -180,8 +180,9 @@ func (ch *Checker) heardMajority(n *Node, v *ownership.View, since time.Duration
 	return heard > len(v.Voters)/2
 }
 
-// drops: V3: who is dropped has been silent to the proposer for MembershipTTL/2 of
-// the proposer's waking time at least, or has no lease though it renews. It is held
+// drops: V3: who is dropped has been silent to the proposer for MembershipTTL/2 at
+// least of the time in which that was awake and had a lease itself, or has no lease
+// though it renews. It is held
 // against runs in which the network at most cuts: elsewhere a member may speak and
 // its renewals be lost.
 func (ch *Checker) drops(n *Node, v *ownership.View) {
@@ -195,7 +196,7 @@ func (ch *Checker) drops(n *Node, v *ownership.View) {
 		if v.Member(m.ID) != nil || m.Leaving || o == nil || o == n || o.Crashed || o.Core.ID() != m.ID {
 			continue
 		}
-		silent := ch.w.Now - ch.w.Net.link(o, n).renew
+		silent := ch.w.Now - max(ch.w.Net.link(o, n).renew, n.gained)
 		if n.slept > ttl/4+ttl/10 { // a shorter gap between its ticks counts
 			silent = min(silent, ch.w.Now-n.resumed)
 		}
@@ -236,8 +237,13 @@ func (ch *Checker) oneMesh(n *Node) {
 // of the view that drops it know that view. Those that have died may have known.
 func (ch *Checker) leftBehind(n *Node) {
 	v := n.Core.View()
-	if v.Member(n.Core.ID()) != nil {
-		return // everybody resigned
+	if v.Member(n.Core.ID()) != nil { // it just stops: everybody else must have resigned too
+		for _, m := range v.Members {
+			if o := ch.w.ByID(m.ID); o != nil && !o.leaving {
+				ch.fail("heal", nil, "%s just stops at epoch %d, and %s has not resigned", n, v.Epoch, o)
+			}
+		}
+		return
 	}
 	know := 0
 	for _, id := range v.Voters {
@@ -249,6 +255,21 @@ func (ch *Checker) leftBehind(n *Node) {
 	if know <= len(v.Voters)/2 {
 		ch.fail("heal", nil, "%s has left, and of %d voters of epoch %d, which drops it, %d know that", n, len(v.Voters), v.Epoch, know)
 	}
+}
+
+// abandoned: where nobody dies and nothing is cut or lost, a first view that was
+// proposed forms.
+func (ch *Checker) abandoned(n *Node) {
+	if ch.w.rough || ch.w.bad {
+		return
+	}
+	window := 4*ch.params().MembershipTTL + 3*time.Second
+	for _, o := range ch.w.Nodes {
+		if o.Crashed && ch.w.Now-o.crashed < window {
+			return
+		}
+	}
+	ch.fail("heal", nil, "%s gives up the first view that it was bound to, and nobody has died since %v", n, ch.w.Now-window)
 }
 
 func (ch *Checker) delivered(f *Flight) { ch.Goals.delivered(ch, f) }

@@ -280,10 +280,14 @@ func (s *swarm) split() {
 }
 
 // links are some ways through the network: one, all into a node, all out of it,
-// or all.
+// all into some of the nodes, or all.
 func (s *swarm) links(kinds Kinds, f func(a, b *Node)) {
 	n, up := s.target(), s.up()
-	shape := s.r.IntN(6)
+	shape := s.r.IntN(8)
+	some := map[*Node]bool{}
+	for _, x := range up {
+		some[x] = s.r.IntN(2) == 0
+	}
 	for _, a := range up {
 		for _, b := range up {
 			if a == b {
@@ -300,10 +304,14 @@ func (s *swarm) links(kinds Kinds, f func(a, b *Node)) {
 				}
 			case 2:
 				f(a, b)
+			case 3, 4:
+				if some[b] {
+					f(a, b)
+				}
 			}
 		}
 	}
-	if shape > 2 {
+	if shape > 4 {
 		if a, b := s.way(kinds); a != nil {
 			f(a, b)
 		}

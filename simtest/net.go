@@ -239,7 +239,7 @@ func (w *World) Split(names ...string) {
 // go on their way.
 func (w *World) Clog(a, b *Node, kinds Kinds) {
 	w.Net.link(a, b).clog |= kinds
-	w.bad = true
+	w.bad, w.choked = true, true
 }
 
 // Unclog ends every Clog of a link.
@@ -255,7 +255,7 @@ func (w *World) Unclog(a, b *Node) {
 // Lose loses messages of some kinds from a to b from now on; 0 ends it.
 func (w *World) Lose(a, b *Node, kinds Kinds) {
 	w.Net.link(a, b).lose = kinds
-	w.bad = true
+	w.bad, w.choked = true, true
 }
 
 func (w *World) named(name string) *Node {
@@ -320,6 +320,7 @@ func (w *World) tellRoster(n *Node) {
 func (w *World) Lie(n *Node, about string, dead bool) {
 	n.lied = slices.DeleteFunc(n.lied, func(l lie) bool { return l.about.Name == about })
 	if m := w.named(about); m != nil && dead {
+		w.rough = true
 		n.lied = append(n.lied, lie{m, true})
 	}
 	w.newsForAll(0)

@@ -79,7 +79,8 @@ func (s *swarm) leave1(victim *Node) {
 				s.Do(Action{Verb: Cut, Node: victim.Name, Other: n.Name})
 			}
 		})
-	case 5: // the whole network is slow
+	case 5: // the whole network is slow, and a view change is due
+		s.Do(Action{Verb: Crash, Node: victim.Name})
 		s.Net.MeanDelay = s.Params.MembershipTTL / time.Duration(pick(s.r, 5, 6, 8))
 	}
 }

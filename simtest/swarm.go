@@ -146,7 +146,7 @@ func (s *swarm) drawNet() {
 // setUp starts the founders.
 func (s *swarm) setUp() {
 	fresh := s.r.IntN(4) != 0
-	spread := pick(s.r, 0, 0, 100*time.Millisecond, 3*time.Second)
+	spread := pick(s.r, 0, 0, 100*time.Millisecond, 3*time.Second, 10*time.Second)
 	n := s.founders
 	if s.on("growth") {
 		n, s.extra = 1, 0

@@ -44,6 +44,7 @@ type World struct {
 	lastID uint64
 	still  int  // events at this very moment
 	rough  bool // something was cut or paused: writes may have waited for a quorum
+	choked bool // kinds of messages were kept or lost
 	bad    bool // the network has lost or kept a message: more than a cut
 }
 
@@ -74,6 +75,7 @@ type Node struct {
 	backlog []event       // what waits for Thaw
 	outside bool          // cut off for good: healing leaves it out
 
+	leaving bool // it was asked to leave
 	ailing  bool // outside for expectations alone
 	lied    []lie
 	deaf    bool // gossip tells it nothing
@@ -82,6 +84,7 @@ type Node struct {
 	started time.Duration
 	crashed time.Duration
 	births  uint64
+	gained  time.Duration // since when it has a membership lease, never if it has none
 	frozen  time.Duration // when it was last paused,
 	resumed time.Duration // and resumed,
 	slept   time.Duration // after so long
