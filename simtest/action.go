@@ -293,6 +293,7 @@ func (s *Stage) Do(a Action) {
 		return
 	case Rest:
 		s.Checker.atRest()
+		s.Checker.calm()
 		return
 	case Rejoined:
 		s.Checker.priorShort()

@@ -36,28 +36,29 @@ type Checker struct {
 	Goals    Goals
 	Unknown  int // keys whose history Linear could not decide in its time
 
-	w         *World
-	calls     map[callID]*Call
-	open      []*Call // those with an answer to come, by invocation
-	keys      map[string]*keyHistory
-	releases  map[ownership.RequestID]bool // that were sent to an owner
-	names     []string                     // of keys, in the order of their first use
-	views     map[viewID]*ownership.View
-	proposed  map[*ownership.View]bool
-	learnedAt map[viewID]time.Duration
-	members   map[ownership.NodeID]bool // that ever were
-	leaving   map[ownership.NodeID]bool // that a view called so
-	left      map[ownership.NodeID]bool // in order (V7)
-	served    map[version]bool          // terms whose owner became active
-	versions  map[version]uint64
-	lastView  time.Duration
-	chain     *ownership.View // the newest
-	lost      map[ownership.Partition]time.Duration
-	mesh      int              // how often the mesh was refounded
-	serving   ownership.MeshID // the mesh that serves
-	healedAt  time.Duration    // 0: not yet
-	disturbed time.Duration    // when something was last done but lock and unlock
-	letGo     func(*Call)      // is told of grants that somebody waited for, to end them
+	w                    *World
+	calls                map[callID]*Call
+	open                 []*Call // those with an answer to come, by invocation
+	keys                 map[string]*keyHistory
+	releases             map[ownership.RequestID]bool // that were sent to an owner
+	names                []string                     // of keys, in the order of their first use
+	views                map[viewID]*ownership.View
+	proposed             map[*ownership.View]bool
+	learnedAt            map[viewID]time.Duration
+	members              map[ownership.NodeID]bool // that ever were
+	leaving              map[ownership.NodeID]bool // that a view called so
+	left                 map[ownership.NodeID]bool // in order (V7)
+	served               map[version]bool          // terms whose owner became active
+	versions             map[version]uint64
+	lastView             time.Duration
+	chain                *ownership.View // the newest
+	lost                 map[ownership.Partition]time.Duration
+	mesh                 int              // how often the mesh was refounded
+	serving              ownership.MeshID // the mesh that serves
+	healedAt             time.Duration    // 0: not yet
+	disturbed            time.Duration    // when something was last done but lock and unlock
+	rested, restedBefore *ownership.View  // in which it was at rest at the last Rests
+	letGo                func(*Call)      // is told of grants that somebody waited for, to end them
 }
 
 // Failure is a promise that was not kept.

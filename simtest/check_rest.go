@@ -175,6 +175,14 @@ func (ch *Checker) atRest() {
 	}
 }
 
+// calm says that the mesh is at rest now: what follows is judged as such.
+func (ch *Checker) calm() {
+	ch.restedBefore, ch.rested = ch.rested, nil
+	if ch.healedAt != 0 && ch.Unrest() == "" {
+		ch.rested = ch.chain
+	}
+}
+
 func (ch *Checker) judges() bool {
 	return ch.Alive() && ch.healedAt != 0 && ch.w.Now-ch.disturbed >= Bound(ch.params()) && !ch.stillHeld() && !ch.meets()
 }
@@ -201,15 +209,21 @@ func (ch *Checker) stillHeld() bool {
 	return false
 }
 
-// priorShort: once a view has followed on settled groups, a group's Prior has
-// nothing, or the one configuration that it had before.
+// priorShort: at rest every group was settled, so once a view has followed no Prior
+// has a configuration that is older than the group's of then.
 func (ch *Checker) priorShort() {
-	if !ch.Alive() || ch.chain == nil {
+	if !ch.Alive() || ch.chain == nil || ch.rested == nil || ch.restedBefore == nil {
 		return
 	}
 	for p, g := range ch.chain.Groups {
-		if len(g.Prior) > 1 {
-			ch.fail("heal", nil, "partition %d has %d prior configurations after a quiet view change", p, len(g.Prior))
+		then := ch.restedBefore.Groups[p]
+		if g.Term == then.Term && ch.chain.Epoch == ch.restedBefore.Epoch {
+			continue
+		}
+		for _, k := range g.Prior {
+			if k.Term < then.Term {
+				ch.fail("heal", nil, "partition %d keeps the configuration of term %d, though that of %d was settled", p, k.Term, then.Term)
+			}
 		}
 	}
 }

@@ -154,6 +154,9 @@ func (ch *Checker) certified(n *Node, what string) {
 	ch.outlived(n, what)
 	ttl := ch.params().MembershipTTL
 	oldest := ch.w.Now - ttl - time.Duration(int64(ttl)/1_000_000*int64(ch.params().DriftPPM)) - 1
+	if ch.heardMajority(n, n.Core.View(), oldest) { // learned in this very step, perhaps
+		return
+	}
 	had := n.had
 	for i := len(had) - 1; i >= 0; i-- {
 		if i+1 < len(had) && had[i+1].since < oldest {
@@ -209,6 +212,9 @@ func (ch *Checker) drops(n *Node, v *ownership.View) {
 // seats: V5: a free seat goes only to a member whose renewals the proposer answered
 // of late, or to itself.
 func (ch *Checker) seats(n *Node, v *ownership.View) {
+	if ch.Wild {
+		return
+	}
 	for _, id := range v.Voters {
 		o := ch.w.byID[id]
 		if slices.Contains(n.Core.View().Voters, id) || o == nil || o == n {

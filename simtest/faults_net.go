@@ -276,4 +276,3 @@ func (s *swarm) slow() {
 		s.later(d, Action{Verb: Slow, Node: a.Name, Other: b.Name})
 	})
 }
-
