@@ -243,9 +243,6 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 		if c.TTL <= ch.params().MaxTTL {
 			ch.fail("memory", []*Call{c}, "%s: handle %d was refused: %s", n, e.Handle, e.Why)
 		}
-	case ownership.Abandoned:
-		ch.abandoned(n)
-		ch.Goals.event(e)
 	case ownership.Left:
 		if id := n.Core.ID(); e.Confirmed && ch.leaving[id] {
 			ch.left[id] = true

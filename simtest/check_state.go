@@ -100,7 +100,7 @@ func (ch *Checker) outlived(n *Node, what string) {
 	}
 	at, learned := ch.learnedAt[viewID{v.Mesh, v.Epoch + 1}]
 	ttl := v.Params.MembershipTTL
-	if learned && ch.w.Now-at > ttl+time.Duration(int64(ttl)/1_000_000*int64(2*v.Params.DriftPPM)) {
+	if learned && ch.w.Now-at > ttl {
 		ch.fail("lease", nil, "%s sends %s at epoch %d; the next one was decided %v ago", n, what, v.Epoch, ch.w.Now-at)
 	}
 }
@@ -169,8 +169,8 @@ func sameNodes(a, b []ownership.NodeID) bool {
 // lostRightly: a group starts without holders (T6) only if more of a configuration
 // are gone than it can miss, and not all of those have left in order (V7).
 func (ch *Checker) lostRightly(n *Node, p ownership.Partition) {
-	if ch.w.rough || ch.w.choked {
-		return // who was cut off when it left may have been dropped as silent
+	if ch.w.rough || ch.w.choked || ch.w.slowest > ch.params().MembershipTTL/10 {
+		return // who was not heard when it left may have been dropped as silent
 	}
 	v := n.Core.View()
 	founding := false

@@ -132,6 +132,8 @@ func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 	case ownership.Install:
 		ch.holds(n, e.Mesh, m.Partition, m.Term, m.Number, m.Chunk, m.Chunks, m.Records)
 		ch.Goals.sent(ch, e)
+	case ownership.Found:
+		ch.founds(n, m.View)
 	case ownership.Propose:
 		if !ch.proposed[m.Value] {
 			ch.proposed[m.Value] = true
@@ -153,7 +155,7 @@ func (ch *Checker) certified(n *Node, what string) {
 	}
 	ch.outlived(n, what)
 	ttl := ch.params().MembershipTTL
-	oldest := ch.w.Now - ttl - time.Duration(int64(ttl)/1_000_000*int64(ch.params().DriftPPM)) - 1
+	oldest := ch.w.Now - ttl
 	if ch.heardMajority(n, n.Core.View(), oldest) { // learned in this very step, perhaps
 		return
 	}
@@ -263,19 +265,19 @@ func (ch *Checker) leftBehind(n *Node) {
 	}
 }
 
-// abandoned: where nobody dies and nothing is cut or lost, a first view that was
-// proposed forms.
-func (ch *Checker) abandoned(n *Node) {
-	if ch.w.rough || ch.w.bad {
+// founds: a first view is proposed with nodes that said within the last second that
+// they are free, so none of them is gone for long.
+func (ch *Checker) founds(n *Node, v *ownership.View) {
+	if ch.Wild || ch.w.bad {
 		return
 	}
-	window := 4*ch.params().MembershipTTL + 3*time.Second
-	for _, o := range ch.w.Nodes {
-		if o.Crashed && ch.w.Now-o.crashed < window {
-			return
+	for _, m := range v.Members {
+		o := ch.w.byID[m.ID]
+		if o != nil && o.Crashed && ch.w.Now-o.crashed > 2*time.Second && ch.views[viewID{v.Mesh, v.Epoch}] == nil && !ch.proposed[v] {
+			ch.fail("view", nil, "%s founds with %s, which has been dead for %v", n, o, ch.w.Now-o.crashed)
 		}
 	}
-	ch.fail("heal", nil, "%s gives up the first view that it was bound to, and nobody has died since %v", n, ch.w.Now-window)
+	ch.proposed[v] = true // sent again and again
 }
 
 func (ch *Checker) delivered(f *Flight) { ch.Goals.delivered(ch, f) }

@@ -39,6 +39,8 @@ var classes = []class{
 	{"echo", (*swarm).echo, 0},
 	{"corner", (*swarm).corner, 0},
 	{"blackout", (*swarm).blackout, 2},
+	{"limbo", (*swarm).limbo, 0},
+	{"exile", (*swarm).exile, 3},
 	{"duel", (*swarm).duel, 2},
 	{"lie", (*swarm).lie, 0},
 	{"stale", (*swarm).stale, 2},
@@ -76,6 +78,9 @@ func (s *swarm) drawClasses(only []string) {
 	if r.IntN(10) == 0 && allowed("wild") {
 		s.Checker.Wild = true
 		s.classes = append(s.classes, &class{name: "wild", do: (*swarm).wild})
+	}
+	if s.edge && allowed("corner") {
+		s.classes = append(s.classes, &class{name: "corner", do: (*swarm).corner})
 	}
 	if s.on("trap") {
 		s.drawTrap()

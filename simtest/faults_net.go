@@ -1,6 +1,7 @@
 package simtest
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -218,6 +219,98 @@ func (s *swarm) corner() {
 				s.cutFor(a, b, d, false)
 			}
 		}
+	}
+}
+
+// limbo keeps an owner, and whoever holds what it owns, from hearing of the next
+// view, while the voters are made to drop it: for as long as its lease lasts there
+// are two who take themselves for the owner. What certifies its writes comes late.
+func (s *swarm) limbo() {
+	v := s.Checker.chain
+	if v == nil {
+		return
+	}
+	ttl := s.Params.MembershipTTL
+	key := s.keys[s.r.IntN(len(s.keys))]
+	g := v.Groups[partitionOf(key, s.Params)]
+	own := s.ByID(g.Owner())
+	if own == nil {
+		return
+	}
+	in := []*Node{own}
+	if k := s.Checker.keys[key]; k != nil {
+		for _, c := range k.believers {
+			if !c.Node.Crashed && c.Node != own {
+				in = append(in, c.Node)
+			}
+		}
+	}
+	if s.r.IntN(2) == 0 {
+		if n := s.ByID(g.Replicas[s.r.IntN(len(g.Replicas))]); n != nil {
+			in = append(in, n)
+		}
+	}
+	news := KindSet(ownership.KindDecided, ownership.KindPrepare, ownership.KindPropose, ownership.KindAskView, ownership.KindSeal, ownership.KindInstall)
+	d := ttl + s.exp(ttl)
+	for _, x := range in {
+		for _, o := range s.up() {
+			if slices.Contains(in, o) {
+				continue
+			}
+			s.Do(Action{Verb: Lose, Node: o.Name, Other: x.Name, Kinds: news})
+			s.later(d, Action{Verb: Lose, Node: o.Name, Other: x.Name})
+			if x == own {
+				s.Do(Action{Verb: Lose, Node: x.Name, Other: o.Name, Kinds: KindSet(ownership.KindRenew)})
+				s.later(d, Action{Verb: Lose, Node: x.Name, Other: o.Name})
+				s.Do(Action{Verb: LieDead, Node: o.Name, Other: x.Name})
+				s.later(d, Action{Verb: Truth, Node: o.Name, Other: x.Name})
+				if s.r.IntN(2) == 0 {
+					at := s.exp(ttl / 3)
+					s.later(at, Action{Verb: Clog, Node: o.Name, Other: x.Name, Kinds: KindSet(ownership.KindAcceptAck, ownership.KindConfirmAck)})
+					s.later(at+s.exp(ttl/2), Action{Verb: Unclog, Node: o.Name, Other: x.Name})
+				}
+			}
+		}
+	}
+}
+
+// exile lets a node know that it was dropped, and then hear nobody for so long that
+// it forgets its mesh.
+func (s *swarm) exile() {
+	n := s.target()
+	if n != nil && s.r.IntN(3) != 0 {
+		n = s.Nodes[0] // whoever founded, perhaps alone
+	}
+	if s.Checker.chain == nil || n == nil || n.Crashed || len(s.up()) < 3 {
+		return
+	}
+	ttl := s.Params.MembershipTTL
+	for _, o := range s.up() {
+		if o == n {
+			continue
+		}
+		s.Do(Action{Verb: Lose, Node: n.Name, Other: o.Name, Kinds: KindSet(ownership.KindRenew)})
+		s.later(4*ttl, Action{Verb: Lose, Node: n.Name, Other: o.Name})
+		s.Do(Action{Verb: LieDead, Node: o.Name, Other: n.Name})
+		s.later(4*ttl, Action{Verb: Truth, Node: o.Name, Other: n.Name})
+		s.After(ttl+ttl/2, func() {
+			if !s.over && !o.Crashed && !n.Crashed {
+				s.cutFor(n, o, 12*ttl+s.exp(4*ttl), false)
+			}
+		})
+	}
+}
+
+// divide keeps the two nodes that will try to found first apart.
+func (s *swarm) divide() {
+	if s.Checker.chain != nil || len(s.up()) < 2 {
+		return
+	}
+	up := s.up()
+	slices.SortFunc(up, func(a, b *Node) int { return cmp.Compare(a.Core.ID(), b.Core.ID()) })
+	s.cutFor(up[0], up[1], s.while(), s.r.IntN(3) == 0)
+	if len(up) > 2 && s.r.IntN(2) == 0 {
+		s.cutFor(up[0], up[len(up)-1], s.while(), false)
 	}
 }
 

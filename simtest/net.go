@@ -108,6 +108,7 @@ func (w *World) send(n *Node, id ownership.NodeID, e *ownership.Envelope) {
 // post sends a message on its way: lost, late or twice.
 func (w *World) post(n, to *Node, id ownership.NodeID, e *ownership.Envelope, sent time.Duration) {
 	f := w.fate(n, to, e.Message.Kind())
+	w.slowest = max(w.slowest, f.Delay)
 	w.bad = w.bad || f.Lost || f.Delay > lively || f.Copy > lively
 	m := event{kind: messageArrives, to: to, from: n, id: e.To, sender: id, mesh: e.Mesh, sent: sent, msg: e.Message}
 	if f.Copy > 0 {

@@ -52,6 +52,7 @@ type swarm struct {
 	early    bool          // faults begin before the mesh is founded,
 	extra    int           // and so many more nodes than its founders start
 	beyond   bool          // a majority of the voters may be lost
+	edge     bool          // all clocks run at the edges of what is allowed, and TTLs are long
 	classes  []*class
 	handle   ownership.Handle
 	started  int
@@ -114,6 +115,9 @@ func newSwarm(seed uint64, opt Options) *swarm {
 	if r.IntN(2) == 0 {
 		p.Replicas = min(3, n)
 	}
+	if s.edge = r.IntN(8) == 0; s.edge {
+		p.DriftPPM, p.MaxTTL, p.Replicas = 200_000, max(p.MaxTTL, 6*ttl), 1+r.IntN(min(3, n))
+	}
 	s.Stage = NewStage(seed, p)
 	s.founders = n
 	keys := pick(r, 1, 1, 2, 4, 30)
@@ -160,6 +164,9 @@ func (s *swarm) setUp() {
 	}
 	if s.early {
 		s.begin()
+		for range pick(s.r, 0, 1, 3) {
+			s.After(s.exp(max(spread, 100*time.Millisecond)/2), s.divide)
+		}
 	} else {
 		s.awaitView(10)
 	}
@@ -191,6 +198,9 @@ func (s *swarm) startNode(founders int, fresh bool) {
 	s.started++
 	bound := s.Params.DriftPPM * 99 / 100
 	rate := pick(s.r, -bound, bound, 0, s.r.IntN(2*bound+1)-bound)
+	if s.edge {
+		rate = pick(s.r, -bound, bound)
+	}
 	name := fmt.Sprintf("n%d", s.started)
 	late := time.Duration(0)
 	if s.r.IntN(2) == 0 {
@@ -216,6 +226,9 @@ func (s *swarm) exp(mean time.Duration) time.Duration {
 
 func (s *swarm) safetyPhase() time.Duration {
 	d := s.Params.MembershipTTL * time.Duration(6+s.r.IntN(25))
+	if s.on("exile") {
+		d *= 2
+	}
 	return min(max(d, 4*time.Second), 60*time.Second)
 }
 

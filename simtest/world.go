@@ -37,15 +37,16 @@ type World struct {
 	Events int        // that came off the queue so far
 	Hash   uint64     // of all that happened so far: equal runs have equal ones
 
-	seed   uint64 // of NodeIDs; 0: they count from 1
-	queue  queue
-	calls  queue // those of whoever directs, which go first at their time
-	byID   map[ownership.NodeID]*Node
-	lastID uint64
-	still  int  // events at this very moment
-	rough  bool // something was cut or paused: writes may have waited for a quorum
-	choked bool // kinds of messages were kept or lost
-	bad    bool // the network has lost or kept a message: more than a cut
+	seed    uint64 // of NodeIDs; 0: they count from 1
+	queue   queue
+	calls   queue // those of whoever directs, which go first at their time
+	byID    map[ownership.NodeID]*Node
+	lastID  uint64
+	still   int           // events at this very moment
+	rough   bool          // something was cut or paused: writes may have waited for a quorum
+	slowest time.Duration // delay of a message so far
+	choked  bool          // kinds of messages were kept or lost
+	bad     bool          // the network has lost or kept a message: more than a cut
 }
 
 // Flight is a message on its way between two nodes.
