@@ -386,8 +386,9 @@
 //     for 10 MembershipTTL forgets it and looks for another one to join: else it
 //     would refuse the successor of a mesh that died. It never founds: the mesh may
 //     live beyond a partition, and one that forgot and founded made a second one
-//     (found by the simulator). Only a node that had no membership lease in the view
-//     it was bound to, and did not learn that it was dropped, may found again.
+//     (found by the simulator). It may found again if all it ever knew was a first
+//     view, had no lease in it, and was not dropped: nobody may have had one there,
+//     and all who were bound to it start over.
 //   - A node that is dropped again and again waits longer each time before it is
 //     added (V5). In a one-way partition one voter drops it and another adds it,
 //     once a second for ever; and since every take-over gives leases their full TTL

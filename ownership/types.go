@@ -177,6 +177,14 @@ func (v *View) Member(id NodeID) *Member {
 func (v *View) has(id NodeID) bool     { return v.Member(id) != nil }
 func (v *View) isVoter(id NodeID) bool { return v != nil && slices.Contains(v.Voters, id) }
 
+// isFirst says that this is the view that a mesh was founded with: no group has
+// another term than its epoch, and nothing ran before that is known.
+func (v *View) isFirst() bool {
+	return !slices.ContainsFunc(v.Groups, func(g Group) bool {
+		return g.Term != Term(v.Epoch) || len(g.Prior) > 1 || len(g.Prior) == 1 && g.Prior[0].Term != 0
+	})
+}
+
 // Validate refuses a view that no proposer makes: it guards what indexes into
 // it, and is called on every view that comes from outside.
 func (v *View) Validate() error {

@@ -328,8 +328,8 @@ func (c *Core) learn(v *View) {
 		c.notify(Dropped{v.Epoch})
 		return
 	default:
-		c.knows = true
-		c.hear(v.Voters[0]) // gives the mesh time to answer
+		c.knows = c.knows || !v.isFirst() // of a first view nobody may ever have had a lease
+		c.hear(v.Voters[0])               // gives the mesh time to answer
 		c.phase = PhaseJoining
 		c.founding.next = c.now
 	}

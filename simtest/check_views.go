@@ -230,15 +230,19 @@ func (ch *Checker) seats(n *Node, v *ownership.View) {
 }
 
 // oneMesh: two meshes never serve at a time. (A first view in which nobody ever got
-// a lease may be followed by another one.)
+// a lease may be followed by another one, and a mesh that died by a new one.)
 func (ch *Checker) oneMesh(n *Node) {
 	mesh := n.Core.View().Mesh
-	if ch.serving == 0 {
-		ch.serving = mesh
+	if n.outside {
+		return
 	}
-	if mesh != ch.serving && !ch.Wild {
+	lives := slices.ContainsFunc(ch.running(), func(o *Node) bool {
+		return o.Core.Phase() == ownership.PhaseMember && o.Core.View().Mesh == ch.serving
+	})
+	if mesh != ch.serving && lives && !ch.Wild {
 		ch.fail("view", nil, "%s serves in mesh %d, beside mesh %d", n, mesh, ch.serving)
 	}
+	ch.serving = mesh
 }
 
 // leftBehind: V7: who has left in order has made sure that a majority of the voters

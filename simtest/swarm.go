@@ -404,10 +404,33 @@ func (s *swarm) queueInOrder() {
 		return // no turn to check; restWithin says what is wrong
 	}
 	if s.r.IntN(3) != 0 {
+		late := up[s.r.IntN(len(up))]
+		if late != own && late != holder.Node && s.r.IntN(2) == 0 {
+			s.tellLate(late, up, key)
+		}
 		s.takeAway(own)
 	}
-	s.RunFor(s.exp(s.Params.MembershipTTL / 2))
+	s.RunFor(s.Params.MembershipTTL/2 + s.exp(s.Params.MembershipTTL/4))
 	s.end(holder)
+}
+
+// tellLate keeps the next view from one node until others have asked its new owners
+// for something: whoever waits there keeps its turn.
+func (s *swarm) tellLate(late *Node, up []*Node, key string) {
+	ttl := s.Params.MembershipTTL
+	for _, o := range up {
+		if o != late {
+			s.Do(Action{Verb: Clog, Node: o.Name, Other: late.Name, Kinds: KindSet(ownership.KindDecided)})
+			s.After(ttl/3+s.exp(ttl/8), func() { s.Do(Action{Verb: Unclog, Node: o.Name, Other: late.Name}) })
+		}
+	}
+	newcomer := up[s.r.IntN(len(up))]
+	s.After(ttl/4+s.exp(ttl/8), func() {
+		if !newcomer.Crashed {
+			s.handle++
+			s.Do(Action{Verb: Lock, Node: newcomer.Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
+		}
+	})
 }
 
 // takeAway lets a node leave or crash if nothing is lost by it.

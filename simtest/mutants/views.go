@@ -251,7 +251,7 @@ var founding = []Mutation{
 		Rule: "founding", Name: "a mesh has no time to answer",
 		Why:   "a joiner that learns a newer view, of whose members it has heard nobody, forgets the mesh in the same step and founds another",
 		Needs: "n = 1 (growth): all members change while a joiner is away",
-		Edits: []Edit{{"view.go", "\t\tc.hear(v.Voters[0]) // gives the mesh time to answer\n", ""}, {"found.go", "\tif c.knows {\n\t\treturn //", "\tif false {\n\t\treturn //"}, {"found.go", "\t\t\tcase c.knows:", "\t\t\tcase false:"}},
+		Edits: []Edit{{"view.go", "\t\tc.hear(v.Voters[0])               // gives the mesh time to answer\n", ""}, {"found.go", "\tif c.knows {\n\t\treturn //", "\tif false {\n\t\treturn //"}, {"found.go", "\t\t\tcase c.knows:", "\t\t\tcase false:"}},
 	},
 	{
 		Rule: "founding", Name: "bound for ever",
