@@ -157,7 +157,7 @@ func TestDocTrace(t *testing.T) {
 	}
 }
 
-// Every test, and every flag of the simulator, that the README names exists.
+// Every test, check, trace and flag of the simulator that the README names exists.
 func TestDocReadme(t *testing.T) {
 	readme := read(t, "../README.md")
 	tests := ""
@@ -173,6 +173,14 @@ func TestDocReadme(t *testing.T) {
 	for _, name := range regexp.MustCompile(`\bTest[A-Z]\w*`).FindAllString(readme, -1) {
 		if !strings.Contains(tests, "\nfunc "+name) {
 			t.Errorf("the README names %s, which does not exist", name)
+		}
+	}
+	checks := table(t, "Checks", "check")
+	for _, m := range regexp.MustCompile(`TestRandom \((?:check )?([a-z, ]+)\)`).FindAllStringSubmatch(readme, -1) {
+		for _, name := range strings.Split(m[1], ", ") {
+			if checks[name] == "" {
+				t.Errorf("the README names the check %q, which does not exist", name)
+			}
 		}
 	}
 	flags := read(t, "cmd/sim/main.go")
