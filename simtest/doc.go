@@ -60,10 +60,10 @@
 //
 // # Fault classes
 //
-// Whatever a class does, it does by an [Action]. It strikes at random intervals, and
-// what it does lasts for about as long as the times in which the protocol counts:
-// just below and just above MembershipTTL and MaxTTL. [Classes] lists the names, for
-// [Options].Faults and `sim -faults crash,pause`.
+// A class acts by an [Action], or by what the network does to messages. Most strike
+// at random intervals, and what they do lasts about as long as the times in which
+// the protocol counts: just below and just above MembershipTTL and MaxTTL. [Classes]
+// lists the names, for [Options].Faults and `sim -faults crash,pause`.
 //
 //	class     what it does
 //	crash     a node dies for good; often a new one joins a little later
@@ -194,9 +194,9 @@
 //	4s fate n3 n2 Acquire lost
 //
 // A line is a true time, a [Verb], the node it is done to, perhaps the other end of
-// the link, and fields of [Action]. seed names the NodeIDs, check (not here) what
-// failed, world what holds for messages without a fate, gossip's delay, the wall
-// clock at 0, and the end. A fate says what becomes of one message: its ends, its
+// the link, and fields of [Action]. seed (2⁶³ + that of the run) names the NodeIDs.
+// check, which is not here, names what failed. world has the delay of messages
+// without a fate, gossip's delay, the wall clock at 0, and the end. A fate says what becomes of one message: its ends, its
 // kind, its delay or that it is lost, and when its copy comes.
 //
 // Fates are matched loosely, so that a trace outlives changes of the code around
@@ -213,7 +213,9 @@
 // [Shrink] cuts a failing trace down to one that fails in the same check, by delta
 // debugging: it leaves out the fates of messages, kinds of faults, nodes, calls and
 // faults with their ends, single actions, and at last sets clocks right. `sim -seed`
-// does that and writes the trace to a file; `sim -replay` plays such a file.
+// does that and writes the trace to a file; `sim -replay` plays such a file. A history
+// that is not linearizable is known only when the run is over: its trace is written
+// whole.
 //
 // # The page
 //
@@ -288,7 +290,8 @@
 //   - What is above the core (Join, Lock, Do, the loop): package mesh runs whole
 //     nodes with virtual time (testing/synctest).
 //   - Nodes that lie, two nodes with one NodeID: the protocol does not cover them.
-//   - Large fleets: at most 9 nodes join of their own, and 40 start in one run.
+//   - Large fleets: nodes join only while fewer than 9 run, and at most 40 start in
+//     one run.
 //
 // # Sources
 //
