@@ -37,7 +37,6 @@ type Checker struct {
 	left                 map[ownership.NodeID]bool // in order (V7)
 	served               map[version]bool          // terms whose owner became active
 	versions             map[version]uint64
-	lastView             time.Duration
 	chain                *ownership.View // the newest
 	lost                 map[ownership.Partition]time.Duration
 	mesh                 int              // how often the mesh was refounded
