@@ -193,6 +193,7 @@ var kindNames = func() map[ownership.Kind]string {
 // KindName is a kind's name, as in the message table of package ownership.
 func KindName(k ownership.Kind) string { return kindNames[k] }
 
+// String lists the kinds by name, with commas; "all" for all.
 func (s Kinds) String() string {
 	if s == AllKinds {
 		return "all"

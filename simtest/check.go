@@ -10,21 +10,8 @@ import (
 
 // Checker watches a world in true time and holds against it what the README
 // promises. It sees everything: every call and answer of every client, every
-// message, all clocks. Each check has a name, which a Failure carries:
-//
-//	token      tokens of a key rise in the order of its grants, and are unique
-//	exclusion  no two holders of a key believe at once
-//	busy       a TryLock that is told busy has met a holder
-//	memory     an answered grant is not forgotten, an answered unlock is done
-//	minority   who has not heard a majority of voters for MembershipTTL answers nothing
-//	view       one view at an epoch, one chain, no seat lost without a drop
-//	lease      no lease of an epoch outlives the next one by MembershipTTL (V4)
-//	state      a term has one state after each write; promises are kept
-//	drop       nobody is dropped who was heard (where the network only cuts)
-//	queue      first come, first served
-//	heal       after healing everything comes to rest
-//	linear     the history of each key is that of a lock (package linear)
-//	panic      an invariant that the core itself asserts
+// message, all clocks. Each check has a name, which a Failure carries; the package
+// documentation lists them.
 //
 // With Wild set clocks are beyond the bound: what rests on clock rates is not
 // checked then, tokens are.
@@ -50,7 +37,6 @@ type Checker struct {
 	left                 map[ownership.NodeID]bool // in order (V7)
 	served               map[version]bool          // terms whose owner became active
 	versions             map[version]uint64
-	lastView             time.Duration
 	chain                *ownership.View // the newest
 	lost                 map[ownership.Partition]time.Duration
 	mesh                 int              // how often the mesh was refounded

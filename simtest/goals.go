@@ -1,7 +1,6 @@
 package simtest
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/lockmesh/lockmesh/ownership"
@@ -11,9 +10,6 @@ import (
 // ("sometimes assertions"): a simulator that never meets them checks nothing
 // there. A situation is only worth a goal if a rule exists because of it.
 type Goals struct{ counts [goals]int }
-
-// Goal is one situation.
-type Goal int
 
 // goalNames has every goal; the order is that of the table that is printed.
 var goalNames = []string{
@@ -29,6 +25,9 @@ var goalNames = []string{
 }
 
 const goals = 39
+
+// GoalSeeds is how many seeds a batch has of which every goal must be reached.
+const GoalSeeds = 3000
 
 var goalNumbers = func() map[string]int {
 	m := map[string]int{}
@@ -236,6 +235,3 @@ func (g *Goals) delivered(ch *Checker, f *Flight) {
 		}
 	}
 }
-
-// sorted lists counts by name, for print.
-func (g *Goals) sorted() []string { return slices.Sorted(maps.Keys(g.Counts())) }

@@ -11,6 +11,9 @@ import (
 	"github.com/lockmesh/lockmesh/simtest/linear"
 )
 
+// LinearTimeout is how long porcupine may think about a run.
+const LinearTimeout = 20 * time.Second
+
 // Linear checks that the history of each key is linearizable (package linear), for
 // at most timeout in all; it is called when a run is over, and adds nothing to
 // Failures. Keys that are not decided then are counted in Unknown: how fast this

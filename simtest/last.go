@@ -2,16 +2,9 @@ package simtest
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
 )
-
-// LinearTimeout is how long porcupine may think about a run.
-const LinearTimeout = 20 * time.Second
-
-// GoalSeeds is how many seeds a batch has of which every goal must be reached.
-const GoalSeeds = 3000
 
 // LastEvents plays a trace and tells the last events of each node, in words.
 func LastEvents(t *Trace, each int) []string {
@@ -23,7 +16,7 @@ func LastEvents(t *Trace, each int) []string {
 			if last[n] == nil {
 				order = append(order, n)
 			}
-			lines := append(last[n], fmt.Sprintf("%-12v %-4s %s", s.Now, n.Name, EventText(s, e)))
+			lines := append(last[n], fmt.Sprintf("%-12v %-4s %s", s.Now, n.Name, eventText(e)))
 			last[n] = lines[max(0, len(lines)-each):]
 			next(n, e)
 		}
@@ -35,8 +28,8 @@ func LastEvents(t *Trace, each int) []string {
 	return all
 }
 
-// EventText is an event for people.
-func EventText(s *Stage, e ownership.Event) string {
+// eventText is an event for people.
+func eventText(e ownership.Event) string {
 	switch e := e.(type) {
 	case ownership.ViewLearned:
 		return fmt.Sprintf("learns view %d: %d members, %d voters", e.View.Epoch, len(e.View.Members), len(e.View.Voters))

@@ -15,6 +15,7 @@ var (
 	talk  = flag.Bool("talk", false, "TestRandom prints every event and message")
 )
 
+// Random runs under random faults keep what the README promises.
 func TestRandom(t *testing.T) {
 	var events, grants, views, faults, healed, bad int
 	var opt Options

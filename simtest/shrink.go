@@ -131,7 +131,7 @@ func (sh *shrinker) dropNodes() {
 	}
 }
 
-// unit is what belongs together: a call with all that is done to its handle, a
+// units are what belongs together: a call with all that is done to its handle, a
 // fault with its end, or one action.
 func units(actions []Action) [][]int {
 	var us [][]int

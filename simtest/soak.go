@@ -143,7 +143,6 @@ func (k *soak) add(r Result) {
 			fmt.Fprintf(k.Progress, "        seed %d failed at %s\n", r.Seed, r.Failures[0])
 		}
 	}
-	r.Checker = nil // a big thing that nobody asks for any more
 	if now := time.Now(); k.Progress != nil && now.Sub(k.said) >= k.Every {
 		k.said = now
 		s.Took, s.CPU = now.Sub(k.began), cpuTime()-k.cpu

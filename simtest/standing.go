@@ -51,7 +51,7 @@ func (s *swarm) leave1(victim *Node) {
 	}
 	s.Do(Action{Verb: Ailing, Node: victim.Name})
 	switch s.r.IntN(6) {
-	case 0: // it hears nobody, or only one of the voters
+	case 0: // it hears nobody, or one node at most
 		spared := -1
 		if len(s.Checker.chain.Voters) >= 5 { // with its own voice that is no majority
 			spared = s.r.IntN(len(s.Nodes))
@@ -73,7 +73,7 @@ func (s *swarm) leave1(victim *Node) {
 		if from != victim {
 			s.Do(Action{Verb: Lose, Node: from.Name, Other: victim.Name, Kinds: viewKinds})
 		}
-	case 4: // a voter does not hear it, the others do
+	case 4: // some voters do not hear it, the others do
 		others(func(n *Node) {
 			if v := s.Checker.chain; slices.Contains(v.Voters, n.Core.ID()) && s.r.IntN(2) == 0 {
 				s.Do(Action{Verb: Cut, Node: victim.Name, Other: n.Name})

@@ -28,7 +28,7 @@ type Result struct {
 	Grants    int
 	Views     int
 	Faults    int
-	Healed    bool // it was asked to come to rest, and did
+	Healed    bool // it was asked to come to rest or to work, and did
 	Failures  []Failure
 	Stack     string // of a panic
 	Hash      uint64 // of all that happened
@@ -63,7 +63,7 @@ type swarm struct {
 }
 
 // Play runs one seed: a while under faults, then everything heals and must come
-// to rest.
+// to rest, or must work with one fault that stays.
 func Play(seed uint64, opt Options) (res Result) {
 	s := newSwarm(seed, opt)
 	ch := s.Checker

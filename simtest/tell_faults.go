@@ -34,14 +34,6 @@ func (f *faultSpans) begin(at time.Duration, id faultID, text string) {
 	f.spans = append(f.spans, story.Span{Lane: id.lane, Other: id.other, From: at, Kind: id.kind, Text: text})
 }
 
-// text is that of a fault that lasts, "" if it does not.
-func (f *faultSpans) text(id faultID) string {
-	if i, ok := f.open[id]; ok {
-		return f.spans[i].Text
-	}
-	return ""
-}
-
 func (f *faultSpans) end(at time.Duration, id faultID) {
 	if i, ok := f.open[id]; ok {
 		f.spans[i].To = at

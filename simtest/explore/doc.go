@@ -1,6 +1,6 @@
 // Package explore is a model checker over the production core: it plays every
 // order in which the messages of a small mesh can arrive, and checks each state
-// on the way. Where simtest.Run plays one long random story, this plays all short
+// on the way. Where simtest.Play plays one long random story, this plays all short
 // ones from a given beginning. Nothing is modelled: each step is Core.Step.
 //
 // [Scenarios] lists the beginnings and what is let loose in each; [Main] explores
@@ -79,7 +79,7 @@
 //
 // # What is not covered
 //
-// Clocks that drift (simtest.Run has them); liveness; more than one partition;
+// Clocks that drift (simtest.Play has them); liveness; more than one partition;
 // groups of more than three; Leave; states in more than one chunk, and replicas
 // that miss more than the owner's buffer; more than a few actions of time, so what
 // takes seconds is reached by prefixes and leaps alone. An exhausted scenario says

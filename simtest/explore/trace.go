@@ -15,7 +15,6 @@ type writer struct {
 	now   ownership.Time // when the search began
 	lines []string
 	title string
-	after ownership.Time
 }
 
 // start describes the state that a search begins in.

@@ -20,7 +20,7 @@ type Options struct {
 	Only     string        // a regular expression on "rule: name"
 	Starts   int           // how many first seeds each mutation is played from; 3 if 0
 	For      time.Duration // how long each start plays at most; 30 s if 0
-	Seeds    uint64        // and how many seeds; no bound if 0
+	Seeds    uint64        // and how many seeds; 1<<20 if 0
 	Parallel int           // how many simulators run at a time; 2 if 0
 	Markdown string        // a file to write the table to; none if ""
 	Sim      string        // the simulator's package, seen from the module's root; ./simtest/cmd/sim if ""
@@ -52,7 +52,7 @@ const seedStep = 1 << 20
 type Play struct {
 	Caught  bool    `json:"caught"`
 	Seeds   uint64  `json:"seeds"`   // played, the one that failed included
-	Seconds float64 `json:"seconds"` // of real time
+	Seconds float64 `json:"seconds"` // of processor time; of real time, if it crashed
 	Events  uint64  `json:"events"`  // of the simulated worlds
 	Check   string  `json:"check"`   // which check failed
 	Seed    uint64  `json:"seed"`    // the one that failed

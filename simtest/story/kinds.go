@@ -3,6 +3,7 @@ package story
 // Family is what a message is about.
 type Family string
 
+// The families.
 const (
 	Views      Family = "views"
 	Membership Family = "membership"

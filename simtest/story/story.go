@@ -47,6 +47,7 @@ type Message struct {
 // HoldEnd is why a hold ended.
 type HoldEnd string
 
+// The ends of a hold.
 const (
 	Held     HoldEnd = "" // it did not, within the run
 	Unlock   HoldEnd = "unlock"
@@ -70,6 +71,7 @@ type Hold struct {
 // MarkKind is what kind of a moment it is.
 type MarkKind string
 
+// The kinds of marks.
 const (
 	Fault   MarkKind = "fault"
 	View    MarkKind = "view"
@@ -89,6 +91,7 @@ type Mark struct {
 // SpanKind is what lasts. A kind that is not listed is drawn as a strip.
 type SpanKind string
 
+// The kinds of spans.
 const (
 	Absent      SpanKind = "absent" // it does not run yet: there is no lane
 	Crashed     SpanKind = "crashed"

@@ -19,7 +19,7 @@ func (f *flags) one(seed uint64, classes []string) (bool, error) {
 	r.Failures = append(r.Failures, r.Checker.Linear(simtest.LinearTimeout)...)
 	if len(r.Failures) == 0 {
 		fmt.Printf("seed %d is fine: %d events, %v simulated, %d grants, %d views, %d faults\n", seed, r.Events, r.Simulated, r.Grants, r.Views, r.Faults)
-		return true, f.draw(r.Trace, fmt.Sprintf("sim -seed %d", seed))
+		return true, f.draw(r.Trace, fmt.Sprintf("go run ./simtest/cmd/sim -seed %d", seed))
 	}
 	before := r.Trace.Len()
 	opt := simtest.ShrinkOptions{Runs: shrinkRuns}

@@ -5,13 +5,21 @@
 //	sim -seeds 5000             so many seeds; -first says from which on
 //	sim -for 10m                as many as fit
 //	sim -faults crash,pause     only these classes of faults (-faults list names them)
-//	sim -seed 4711              one seed; one that fails is cut down and written to a file
-//	sim -replay 4711.trace      plays such a file
-//	sim -html run.html          … and draws the run: open it in a browser
+//	sim -goals                  also how often each situation occurred
+//	sim -seed 4711              one seed
+//	sim -replay 4711.trace      a run that was written to a file
+//	sim -html run.html          with one of these two: draws the run, for a browser
 //	sim -mutations              plants faults in the protocol and says how soon each is found
 //	sim -explore                searches small configurations exhaustively
 //
-// It exits with 1 if anything failed.
+// A seed that fails is cut down to a trace, which is written to 4711.trace, if 4711 is
+// the seed; of many that fail the first three are. Package simtest says what is
+// played and what is checked.
+//
+// It exits with 1 if a run failed, or if a batch of simtest.GoalSeeds or more missed a
+// situation; with 2 if it could not do what it was asked, if a planted fault was not
+// found, or if the search found a violation. With -until-failure, which is for
+// programs, a failure is an answer, and it exits with 0.
 package main
 
 import (
@@ -45,22 +53,27 @@ type flags struct {
 
 func main() {
 	var f flags
-	flag.Uint64Var(&f.seeds, "seeds", 0, "how many seeds to play; 200 unless -for is given")
+	flag.Uint64Var(&f.seeds, "seeds", 0, "how many seeds to play; 200 unless -for is given; with -mutations: from each start")
 	flag.Uint64Var(&f.first, "first", 1, "the first seed")
-	flag.DurationVar(&f.dur, "for", 0, "play seeds for so long")
-	flag.StringVar(&f.faults, "faults", "", "the fault classes that may be on, separated by commas; list names them")
-	flag.Uint64Var(&f.seed, "seed", 0, "play this seed alone, and say all of it")
-	flag.StringVar(&f.replay, "replay", "", "play this trace file")
-	flag.StringVar(&f.html, "html", "", "with -seed, -replay, or a failure: draw the run into this file")
-	flag.StringVar(&f.out, "out", ".", "the folder for the traces of failures")
-	flag.IntVar(&f.workers, "workers", 0, "seeds that are played at a time; 0: one a core")
-	flag.BoolVar(&f.untilFailure, "until-failure", false, "stop at the first failure and print one line of JSON")
+	flag.DurationVar(&f.dur, "for", 0, "play seeds for so long; with -mutations and -explore: how long each one takes at most")
+	flag.StringVar(&f.faults, "faults", "", "the fault `classes` that may be on, separated by commas; list names them")
+	flag.Uint64Var(&f.seed, "seed", 0, "play this seed alone")
+	flag.StringVar(&f.replay, "replay", "", "play this trace `file`")
+	flag.StringVar(&f.html, "html", "", "draw the run of -seed or -replay, or else the last failure, into this `file`")
+	flag.StringVar(&f.out, "out", ".", "the `folder` for the traces of failures")
+	flag.IntVar(&f.workers, "workers", 0, "how many seeds are played at a time; 0: one a core (with -until-failure one); with -mutations: how many simulators; 0: two")
+	flag.BoolVar(&f.untilFailure, "until-failure", false, "stop at the first failure, print one line of JSON and exit with 0")
 	flag.BoolVar(&f.goals, "goals", false, "print how often each situation occurred")
 	flag.BoolVar(&f.mutations, "mutations", false, "plant faults in the protocol, one after the other, and say how soon each is found")
 	flag.BoolVar(&f.explore, "explore", false, "search small configurations exhaustively, each for -for (1m)")
 	flag.StringVar(&f.only, "only", "", "with -mutations: those whose \"rule: name\" matches this regular expression; with -explore: scenarios with this in their name")
 	flag.IntVar(&f.starts, "starts", 3, "with -mutations: from how many first seeds each is played, for -for (30s) at most")
-	flag.StringVar(&f.table, "table", "", "with -mutations: also write the table to this file")
+	flag.StringVar(&f.table, "table", "", "with -mutations: also write the table to this `file`")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), "sim runs the protocol of lockmesh in a simulated, hostile world, and says what it finds.\n",
+			"Without flags: 200 seeds on all cores. See also go doc ./simtest/cmd/sim and go doc ./simtest.\n\n")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "sim: %q is no flag; see sim -h\n", flag.Arg(0))
