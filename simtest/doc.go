@@ -81,6 +81,8 @@
 //	echo      some kinds of messages are sent twice, and the copies come late
 //	corner    an owner is cut off together with holders of its key
 //	blackout  every link is cut, or every node paused, for a while
+//	limbo     an owner hears nothing of the next view, which drops it
+//	exile     a node hears that it was dropped, and then nobody for long
 //	duel      voters cease to hear a member each, and want different views
 //	lie       one node's gossip calls another dead, which is not
 //	stale     gossip tells one node nothing new
