@@ -80,7 +80,6 @@ func (o *owner) clone() *owner {
 	k.nextRound = slices.Clone(o.nextRound)
 	k.certain = slices.Clone(o.certain)
 	k.settled = slices.Clone(o.settled)
-	k.heard = slices.Clone(o.heard)
 	k.table = o.table.clone()
 	return &k
 }

@@ -361,9 +361,9 @@
 //   - The low-water mark is that of requests with an answer to come. Held locks do
 //     not hold it down, else one long lock would make owners remember every later
 //     request of its client.
-//   - Stuck names whom the owner has heard since it last said so: a replica that
-//     answered once after the owner got stuck, and then never again, was held to be
-//     heard for ever, and the group did not move (found by the simulator).
+//   - Stuck names as heard those that do what the owner waits for, and neither an
+//     answer that came once nor confirm rounds that go on count as progress of writes
+//     that do not: both hid a stuck owner for ever (found by the simulator).
 //   - A replica that a view names nowhere drops its records without being told
 //     Settled: it may have been a member, and dropped, without ever knowing (found by
 //     the simulator).

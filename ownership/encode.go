@@ -312,7 +312,7 @@ func (e *encoder) owner(o *owner) {
 	e.uint(o.first)
 	e.len(o.unsent)
 	e.time(o.stalled)
-	e.set(o.heard)
+	e.time(o.opened)
 	e.time(o.resend)
 	e.time(o.stuckAt)
 	e.time(o.timer)

@@ -141,7 +141,7 @@ func (c *Core) regained() {
 		if o != nil {
 			o.timer = c.now
 			if o.stalled != 0 {
-				o.stalled = c.now // it was this node that was cut off, not its replicas
+				o.stalled, o.opened = c.now, c.now // it was this node that was cut off, not its replicas
 			}
 			if o.resend != never {
 				o.resend = c.now

@@ -239,7 +239,7 @@ type SettledAck struct{ Items []SettledItem }
 type Stuck struct {
 	Partition Partition
 	Term      Term
-	Heard     []NodeID // whom the owner has heard lately
+	Heard     []NodeID // who does what the owner waits for
 	Exhausted bool     // T4: give me a new term, nothing else
 }
 

@@ -31,16 +31,16 @@ type owner struct {
 	acked   []int64 // by replica: the write it has everything through; -1 before its Install
 	buffer  []Write // writes first … next-1, for those that miss some
 	first   uint64
-	unsent  int      // of the buffer's end, sent at the end of the step
-	heard   []NodeID // who has acknowledged something since stalled, or since Stuck was said
-	stalled Time     // since when something waits for the replicas without progress; 0 if nothing does
-	resend  Time     // never if nothing is outstanding
-	stuckAt Time     // when Stuck was last said (V5)
-	timer   Time     // the next time that tickOwner has something to do
+	unsent  int  // of the buffer's end, sent at the end of the step
+	stalled Time // since when something waits for the replicas without progress; 0 if nothing does
+	resend  Time // never if nothing is outstanding
+	stuckAt Time // when Stuck was last said (V5)
+	timer   Time // the next time that tickOwner has something to do
 
 	// The confirm round (G2). One serves all that arrived before it.
 	round     uint64
 	open      bool
+	opened    Time      // when the round under way began
 	confirmed []uint64  // by replica: the highest round it confirmed
 	thisRound []pending // answers that leave with the round under way
 	nextRound []pending // answers that came since it began
@@ -204,7 +204,7 @@ func (c *Core) outstanding(o *owner) {
 		o.resend = c.now.add(c.view.Params.resendEvery())
 	}
 	if o.stalled == 0 {
-		o.stalled, o.heard = c.now, o.heard[:0]
+		o.stalled = c.now
 	}
 	o.timer = earlier(o.timer, o.resend)
 	c.wakeAt(o.timer)
@@ -222,7 +222,7 @@ func (c *Core) progress(o *owner, nearer bool) {
 		return
 	}
 	if nearer || o.stalled == 0 {
-		o.stalled, o.heard = c.now, o.heard[:0]
+		o.stalled = c.now
 	}
 }
 
@@ -250,7 +250,6 @@ func (c *Core) onAcceptAck(from NodeID, m AcceptAck) {
 	if !c.leaseValid() { // L2: without a lease nothing is certified
 		return
 	}
-	o.heard = addID(o.heard, from)
 	if int64(m.Last) <= o.acked[i] {
 		return
 	}
@@ -305,7 +304,7 @@ func (c *Core) startRound(o *owner) {
 		return
 	}
 	o.round++
-	o.open = true
+	o.open, o.opened = true, c.now
 	o.thisRound, o.nextRound = o.nextRound, o.thisRound[:0]
 	for i := range o.thisRound {
 		c.prepareAnswer(o, &o.thisRound[i])
@@ -334,7 +333,6 @@ func (c *Core) onConfirmAck(from NodeID, m ConfirmAck) {
 		if o == nil || !o.open || item.Round != o.round || !c.leaseValid() {
 			continue
 		}
-		o.heard = addID(o.heard, from)
 		o.confirmed[i] = o.round
 		n := 0
 		for _, r := range o.confirmed {
@@ -349,7 +347,7 @@ func (c *Core) onConfirmAck(from NodeID, m ConfirmAck) {
 		o.certain = append(o.certain, o.thisRound...)
 		clear(o.thisRound)
 		o.thisRound = o.thisRound[:0]
-		c.progress(o, true)
+		c.progress(o, false) // a write that is not committed holds its answer back still
 		c.release(o)
 		if len(o.nextRound) > 0 {
 			c.soil(o)
@@ -472,20 +470,40 @@ func (c *Core) tickOwner(o *owner) {
 // tickStuck: V5: an owner that for seconds cannot reach W of its group, or S of a
 // configuration that T2 needs, says so.
 func (c *Core) tickStuck(o *owner) {
-	at := max(o.stalled.add(c.view.Params.stuckAfter()), o.stuckAt.add(c.view.Params.stuckEvery()))
+	since := o.stalled
+	if o.open {
+		since = earlier(since, o.opened)
+	}
+	at := max(since.add(c.view.Params.stuckAfter()), o.stuckAt.add(c.view.Params.stuckEvery()))
 	if c.now >= at {
 		o.stuckAt = c.now
 		at = c.now.add(c.view.Params.stuckEvery())
-		heard := addID(slices.Clone(o.heard), c.id)
+		heard := o.doing(c.id)
 		for _, a := range o.takeover.answers {
 			if a.whole {
 				heard = addID(heard, a.id)
 			}
 		}
 		c.tellVoters(Stuck{Partition: o.partition, Term: o.term, Heard: heard})
-		o.heard = nil // one that answered once and never again is silent
 	}
 	o.timer = earlier(o.timer, at)
+}
+
+// doing lists the replicas that do what the owner waits for, itself first. Having
+// answered once is not enough: Stuck is about those that hold it up now.
+func (o *owner) doing(self NodeID) []NodeID {
+	ids := []NodeID{self}
+	committed := int64(o.committed())
+	for i, id := range o.replicas {
+		writes := o.acked[i] > committed || o.acked[i] == int64(o.next-1)
+		if o.phase == ownerInstalling {
+			writes = o.acked[i] >= 0
+		}
+		if o.phase != ownerSealing && writes && (!o.open || o.confirmed[i] == o.round) {
+			ids = addID(ids, id)
+		}
+	}
+	return ids
 }
 
 func (c *Core) tellVoters(m Message) {

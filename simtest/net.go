@@ -152,6 +152,9 @@ func (w *World) fate(n, to *Node, k ownership.Kind) Fate {
 	if net.Echo.has(k) {
 		f.Copy = w.delay(n, to) + time.Duration(w.Rand.ExpFloat64()*float64(net.EchoDelay))
 	}
+	if f.Lost {
+		f.Delay = 0 // of which nobody learns, so a trace has none
+	}
 	if net.Record != nil {
 		net.Record(n, to, k, f)
 	}

@@ -421,11 +421,11 @@ func (s *swarm) tellLate(late *Node, up []*Node, key string) {
 	for _, o := range up {
 		if o != late {
 			s.Do(Action{Verb: Clog, Node: o.Name, Other: late.Name, Kinds: KindSet(ownership.KindDecided)})
-			s.After(ttl/3+s.exp(ttl/8), func() { s.Do(Action{Verb: Unclog, Node: o.Name, Other: late.Name}) })
+			s.After(ttl/3, func() { s.Do(Action{Verb: Unclog, Node: o.Name, Other: late.Name}) })
 		}
 	}
 	newcomer := up[s.r.IntN(len(up))]
-	s.After(ttl/4+s.exp(ttl/8), func() {
+	s.After(ttl/4, func() {
 		if !newcomer.Crashed {
 			s.handle++
 			s.Do(Action{Verb: Lock, Node: newcomer.Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
