@@ -131,7 +131,7 @@ func newSwarm(seed uint64, opt Options) *swarm {
 	s.early = r.IntN(6) == 0
 	s.beyond = r.IntN(10) == 0
 	if s.early && r.IntN(2) == 0 {
-		s.extra = r.IntN(n/2 + 1) // fewer than n + a majority may be founding at once
+		s.extra = r.IntN(seats(n)/2 + 1) // fewer than n + a majority of the first voters may be founding at once
 	}
 	s.drawNet()
 	s.drawClasses(opt.Faults)
