@@ -85,23 +85,27 @@ func (k *soak) work() {
 		if !ok {
 			return
 		}
-		r := playSeed(seed, k.Faults)
-		k.add(r)
+		k.add(playSeed(seed, Options{Faults: k.Faults}, seed%twiceEach == 7, seed%linearEach == 3))
 	}
 }
 
-// playSeed plays a seed with all that goes with it.
-func playSeed(seed uint64, faults []string) Result {
-	opt := Options{Faults: faults}
+// PlayAll plays a seed with every check there is: twice, to compare, and through
+// porcupine. A run that fails there alone says so in its trace.
+func PlayAll(seed uint64, opt Options) Result { return playSeed(seed, opt, true, true) }
+
+func playSeed(seed uint64, opt Options, twice, linear bool) Result {
 	r := Play(seed, opt)
-	if seed%twiceEach == 7 {
-		if again := Play(seed, opt); again.Hash != r.Hash || again.Events != r.Events {
-			r.Checker.fail("determinism", nil, "played twice, the runs differ: %x after %d events, %x after %d", r.Hash, r.Events, again.Hash, again.Events)
-			r.Failures = r.Checker.Failures
+	if twice {
+		if again := Play(seed, Options{Faults: opt.Faults}); again.Hash != r.Hash || again.Events != r.Events {
+			r.Failures = append(r.Failures, Failure{At: r.Simulated, Check: "determinism",
+				Text: fmt.Sprintf("played twice, the runs differ: %x after %d events, %x after %d", r.Hash, r.Events, again.Hash, again.Events)})
 		}
 	}
-	if seed%linearEach == 3 || len(r.Failures) > 0 {
-		r.Failures = append(r.Failures, r.Checker.Linear(10*time.Second)...)
+	if linear || len(r.Failures) > 0 {
+		r.Failures = append(r.Failures, r.Checker.Linear(LinearTimeout)...)
+	}
+	if r.Trace != nil && r.Trace.Check == "" && len(r.Failures) > 0 {
+		r.Trace.Check, r.Trace.Comment = r.Failures[0].Check, []string{r.Failures[0].String()}
 	}
 	return r
 }

@@ -96,6 +96,9 @@ func Replay(t *Trace, watch func(*Stage)) (res Result) {
 		s.At(t.Actions[0].At, do)
 	}
 	s.RunUntil(t.End, ch.failed)
+	if t.Check == "linear" && !ch.failed() {
+		ch.Failures = append(ch.Failures, ch.Linear(LinearTimeout)...)
+	}
 	return
 }
 

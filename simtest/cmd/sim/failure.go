@@ -15,8 +15,7 @@ const shrinkRuns = 1500
 // one plays a seed by itself. One that fails is cut down, and written to a file
 // with what it takes to play it again.
 func (f *flags) one(seed uint64, classes []string) (bool, error) {
-	r := simtest.Play(seed, simtest.Options{Faults: classes, Record: true})
-	r.Failures = append(r.Failures, r.Checker.Linear(simtest.LinearTimeout)...)
+	r := simtest.PlayAll(seed, simtest.Options{Faults: classes, Record: true})
 	if len(r.Failures) == 0 {
 		fmt.Printf("seed %d is fine: %d events, %v simulated, %d grants, %d views, %d faults\n", seed, r.Events, r.Simulated, r.Grants, r.Views, r.Faults)
 		return true, f.draw(r.Trace, fmt.Sprintf("go run ./simtest/cmd/sim -seed %d", seed))
@@ -35,7 +34,8 @@ func (f *flags) one(seed uint64, classes []string) (bool, error) {
 		return false, err
 	}
 	fmt.Printf("FAIL seed=%d events=%d→%d\n", seed, before, small.Len())
-	f.tell(r, small)
+	f.tell(simtest.Replay(small, nil), small)
+	fmt.Printf("  at first: %s\n", oneLine(r.Failures[0]))
 	replay := "go run ./simtest/cmd/sim -replay " + file
 	fmt.Printf("  replay: %s\n     all: go run ./simtest/cmd/sim -seed %d\n", replay, seed)
 	return false, f.draw(small, replay)
@@ -54,11 +54,18 @@ func (f *flags) tell(r simtest.Result, small *simtest.Trace) {
 			fmt.Printf("  violated at %v: %s: %s\n", x.At, x.Check, x.Text)
 		}
 	}
+	fmt.Println("  the last events of each node:")
 	lines := simtest.LastEvents(small, 6)
 	fmt.Print("  ", strings.Join(lines, "\n  "), "\n")
 	if r.Stack != "" {
 		fmt.Printf("  the panic came from\n%s", r.Stack)
 	}
+}
+
+// oneLine is a failure without the explanation that may follow.
+func oneLine(x simtest.Failure) string {
+	line, _, _ := strings.Cut(x.String(), "\n")
+	return line
 }
 
 func writeTrace(file string, t *simtest.Trace) error {

@@ -102,7 +102,7 @@ const withToken = h => h.key + (h.token ? ' #' + h.token : '');
 function spanName(s) {
   const others = s.others.map(laneName).join(' ');
   const kind = s.data.kind;
-  const to = kind === 'cut' || kind === 'clogged' || kind === 'held' ? ' → ' : ' about ';
+  const to = kind === 'lie' ? ' about ' : ' → ';
   return kind + (others ? to + others : '');
 }
 
