@@ -246,7 +246,8 @@ func (ch *Checker) atWork() {
 			views++
 		}
 	}
-	if views > 80 { // V5 lets a member that flaps come back after up to a minute
+	// V5 lets a member that flaps come back at once, and ever later up to a minute.
+	if views > 20+int(20*(ch.w.Now-ch.disturbed).Minutes()) {
 		ch.fail("heal", nil, "%d views followed each other in %v, with one fault left", views, ch.w.Now-ch.disturbed)
 	}
 }

@@ -256,6 +256,11 @@ func (ch *Checker) leftBehind(n *Node) {
 		}
 		return
 	}
+	for i, h := range n.had { // the view that drops it may have been followed by another
+		if h.view.Member(n.Core.ID()) != nil && i+1 < len(n.had) {
+			v = n.had[i+1].view
+		}
+	}
 	know := 0
 	for _, id := range v.Voters {
 		o := ch.w.ByID(id)

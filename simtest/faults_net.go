@@ -1,7 +1,6 @@
 package simtest
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -298,19 +297,6 @@ func (s *swarm) exile() {
 				s.cutFor(n, o, 12*ttl+s.exp(4*ttl), false)
 			}
 		})
-	}
-}
-
-// divide keeps the two nodes that will try to found first apart.
-func (s *swarm) divide() {
-	if s.Checker.chain != nil || len(s.up()) < 2 {
-		return
-	}
-	up := s.up()
-	slices.SortFunc(up, func(a, b *Node) int { return cmp.Compare(a.Core.ID(), b.Core.ID()) })
-	s.cutFor(up[0], up[1], s.while(), s.r.IntN(3) == 0)
-	if len(up) > 2 && s.r.IntN(2) == 0 {
-		s.cutFor(up[0], up[len(up)-1], s.while(), false)
 	}
 }
 

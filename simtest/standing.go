@@ -26,6 +26,9 @@ func (s *swarm) mustWork() bool {
 	s.RunFor(Bound(s.Params) / 4)
 	// Everybody else asks for every key.
 	up := ch.running()
+	if len(up) == 0 || ch.failed() {
+		return false
+	}
 	for i, key := range s.keys[:min(len(s.keys), 8)] {
 		s.handle++
 		s.Do(Action{Verb: Lock, Node: up[i%len(up)].Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})

@@ -1,6 +1,7 @@
 package simtest
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -51,6 +52,7 @@ type swarm struct {
 	gap      time.Duration // mean time between two faults
 	early    bool          // faults begin before the mesh is founded,
 	extra    int           // and so many more nodes than its founders start
+	divided  []string      // two of them that do not hear each other at first
 	beyond   bool          // a majority of the voters may be lost
 	edge     bool          // all clocks run at the edges of what is allowed, and TTLs are long
 	classes  []*class
@@ -151,6 +153,9 @@ func (s *swarm) drawNet() {
 func (s *swarm) setUp() {
 	fresh := s.r.IntN(4) != 0
 	spread := pick(s.r, 0, 0, 100*time.Millisecond, 3*time.Second, 10*time.Second)
+	if s.early && s.extra > 0 && s.r.IntN(2) == 0 {
+		spread = 10 * time.Second
+	}
 	n := s.founders
 	if s.on("growth") {
 		n, s.extra = 1, 0
@@ -164,11 +169,43 @@ func (s *swarm) setUp() {
 	}
 	if s.early {
 		s.begin()
-		for range pick(s.r, 0, 1, 3) {
-			s.After(s.exp(max(spread, 100*time.Millisecond)/2), s.divide)
-		}
+		s.foundBadly(n + s.extra)
 	} else {
 		s.awaitView(10)
+	}
+}
+
+// foundBadly disturbs founding: the two nodes that would found first do not hear each
+// other, or one of those that have said that they are free dies.
+func (s *swarm) foundBadly(starts int) {
+	switch s.r.IntN(3) {
+	case 0:
+		var names []string
+		for i := range starts {
+			names = append(names, fmt.Sprintf("n%d", i+1))
+		}
+		slices.SortFunc(names, func(a, b string) int { return cmp.Compare(s.idOf(a, 1), s.idOf(b, 1)) })
+		if starts > 1 {
+			s.divided = names[:2]
+		}
+	case 1:
+		s.After(s.exp(time.Second), func() {
+			if n := s.target(); n != nil && s.Checker.chain == nil && len(s.up()) > 1 {
+				s.Do(Action{Verb: Crash, Node: n.Name})
+			}
+		})
+	}
+}
+
+// divide cuts the two apart as soon as both run.
+func (s *swarm) divide() {
+	if s.divided == nil {
+		return
+	}
+	a, b := s.Node(s.divided[0]), s.Node(s.divided[1])
+	if a != nil && b != nil && !s.over {
+		s.divided = nil
+		s.cutFor(a, b, s.Params.MembershipTTL+s.while(), false)
 	}
 }
 
@@ -208,6 +245,7 @@ func (s *swarm) startNode(founders int, fresh bool) {
 	}
 	s.Do(Action{Verb: Start, Late: late, Node: name, N: founders, Fresh: fresh, For: time.Duration(s.r.Int64N(int64(time.Hour))).Truncate(time.Second), Rate: rate})
 	n := s.Node(name)
+	s.divide()
 	s.After(s.exp(s.pace), func() { s.act(n) })
 }
 
