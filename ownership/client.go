@@ -413,7 +413,9 @@ func (c *Core) tickClient() {
 	}
 	for i, last := 0, cl.seq; i < len(cl.asking) && cl.asking[i].seq <= last; {
 		h := cl.asking[i]
-		if h.state == holdReleasing && c.now >= h.giveUp {
+		// One that will be asked for again is not given up: while nobody has said that
+		// it is closed, it may be what the next one finds the key busy with.
+		if h.state == holdReleasing && !h.reask && c.now >= h.giveUp {
 			c.released(h, false, true) // takes it off the list, or to its end under a new seq
 			continue
 		}

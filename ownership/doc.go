@@ -357,7 +357,9 @@
 //     the record.
 //   - A grant that arrives after its deadline is first released, with an answer,
 //     and then asked for again under a new identity. Merely sending it back left
-//     an orphan that kept the key busy when that message was lost.
+//     an orphan that kept the key busy when that message was lost. That Release is
+//     never given up: over take-overs, which begin leases anew, the grant outlives
+//     every bound, and a TryLock was told busy with it (found by the simulator).
 //   - The low-water mark is that of requests with an answer to come. Held locks do
 //     not hold it down, else one long lock would make owners remember every later
 //     request of its client.

@@ -35,8 +35,10 @@ func (ch *Checker) Alive() bool {
 				v = nv
 			}
 		} else if p := n.Core.Phase(); p == ownership.PhaseFounding || p == ownership.PhaseBound {
-			free++
-			founders = max(founders, n.Config.Founders)
+			if n.Config.Founders != joiner && !ch.knowsMesh(n) {
+				free++
+				founders = max(founders, n.Config.Founders)
+			}
 		}
 	}
 	if v == nil {
@@ -49,6 +51,12 @@ func (ch *Checker) Alive() bool {
 		}
 	}
 	return alive > len(v.Voters)/2
+}
+
+// knowsMesh says that a node founds no more: it had a lease in a mesh, or has known
+// more than a first view of it.
+func (ch *Checker) knowsMesh(n *Node) bool {
+	return n.gained != 0 || slices.ContainsFunc(n.had, func(h viewSince) bool { return ch.views[viewID{h.view.Mesh, h.view.Epoch - 1}] != nil })
 }
 
 // running lists the nodes that run, or will when they are resumed, and are not cut off
@@ -252,8 +260,8 @@ func (ch *Checker) atWork() {
 	}
 }
 
-// checkTurn: first come, first served. It is held against runs whose network is
-// good: who was told that it is in line before another even asked goes first.
+// checkTurn: first come, first served. It is held against what happens after healing,
+// with sane clocks: who was told that it is in line before another even asked goes first.
 func (ch *Checker) checkTurn(k *keyHistory, c *Call) {
 	if ch.healedAt == 0 || ch.Wild { // a clock that jumped back stands still for a while, and so does its waiter
 		return

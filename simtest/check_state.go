@@ -61,6 +61,7 @@ func hashRecord(r *ownership.Record) uint64 {
 	h := uint64(2)
 	for _, holder := range r.Holders {
 		h = mix(h, uint64(holder.Token)^uint64(holder.Request.Client)<<32^holder.Request.Seq)
+		h = mix(h, uint64(holder.TTL)^uint64(holder.Lease)<<40^hashString(holder.Name)^hashString(holder.Note))
 	}
 	return h
 }
@@ -88,7 +89,13 @@ func (ch *Checker) stands(n *Node, p ownership.Partition, promised, installed ow
 	if installed == s.installed && last < s.last {
 		ch.fail("state", nil, "%s had write %d of term %d of partition %d, and says %d", n, s.last, installed, p, last)
 	}
-	*s = standing{s.id, promised, installed, last}
+	if installed != 0 && installed < s.installed {
+		ch.fail("state", nil, "%s had installed term %d of partition %d, and says %d", n, s.installed, p, installed)
+	}
+	s.promised = promised
+	if installed != 0 { // T5 forgets; what it had stays known here
+		s.installed, s.last = installed, last
+	}
 }
 
 // outlived: every lease of an epoch ends within MembershipTTL of true time after the

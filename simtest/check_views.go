@@ -91,10 +91,13 @@ func (ch *Checker) follows(before, v *ownership.View) {
 }
 
 func sameView(a, b *ownership.View) bool {
-	return a.Mesh == b.Mesh && a.Epoch == b.Epoch && slices.Equal(a.Members, b.Members) && slices.Equal(a.Voters, b.Voters) &&
-		slices.EqualFunc(a.Groups, b.Groups, func(x, y ownership.Group) bool {
-			return x.Term == y.Term && slices.Equal(x.Replicas, y.Replicas) && len(x.Prior) == len(y.Prior)
-		})
+	same := func(x, y ownership.Configuration) bool {
+		return x.Term == y.Term && slices.Equal(x.Replicas, y.Replicas)
+	}
+	return a.Mesh == b.Mesh && a.Epoch == b.Epoch && a.Params == b.Params && slices.Equal(a.Members, b.Members) && slices.Equal(a.Voters, b.Voters) &&
+		slices.Equal(a.Apart, b.Apart) && slices.EqualFunc(a.Groups, b.Groups, func(x, y ownership.Group) bool {
+		return x.Term == y.Term && slices.Equal(x.Replicas, y.Replicas) && slices.EqualFunc(x.Prior, y.Prior, same)
+	})
 }
 
 // sent sees every message as it leaves. It maps requests to calls, and holds the
@@ -186,11 +189,9 @@ func (ch *Checker) heardMajority(n *Node, v *ownership.View, since time.Duration
 
 // drops: V3: who is dropped has been silent to the proposer for MembershipTTL/2 at
 // least of the time in which that was awake and had a lease itself, or has no lease
-// though it renews. It is held
-// against runs in which the network at most cuts: elsewhere a member may speak and
-// its renewals be lost.
+// though it renews. Where messages are withheld, an old one may tell it so.
 func (ch *Checker) drops(n *Node, v *ownership.View) {
-	if ch.Wild || ch.w.bad {
+	if ch.Wild || ch.w.choked {
 		return
 	}
 	ttl := v.Params.MembershipTTL
@@ -204,7 +205,8 @@ func (ch *Checker) drops(n *Node, v *ownership.View) {
 		if n.slept > ttl/4+ttl/10 { // a shorter gap between its ticks counts
 			silent = min(silent, ch.w.Now-n.resumed)
 		}
-		if deaf := !o.Core.Status(o.Local()).LeaseValid; silent < least && !deaf {
+		// It may have said, some time ago, that it has no lease: it is deaf.
+		if deaf := o.gained == never || ch.w.Now-o.gained < 4*ttl; silent < least && !deaf {
 			ch.fail("drop", nil, "%s proposes to drop %s, of whom it has heard %v ago", n, o, silent)
 		}
 	}
@@ -276,7 +278,7 @@ func (ch *Checker) leftBehind(n *Node) {
 // founds: a first view is proposed with nodes that said within the last second that
 // they are free, so none of them is gone for long.
 func (ch *Checker) founds(n *Node, v *ownership.View) {
-	if ch.Wild || ch.w.bad {
+	if ch.Wild {
 		return
 	}
 	for _, m := range v.Members {

@@ -166,7 +166,7 @@
 //	T4        renewed by a later owner
 //	T5        three configurations in Prior
 //	T6        founding waits; a lost configuration; a refounded mesh grants
-//	K1        cancelled; a cancelled waiter granted; unlock given up; an answer for an
+//	K1        cancelled; a cancelled waiter granted; unlock given up; a heartbeat for an
 //	          old term; a late copy of a closed request
 //	K2        a waiter granted by a later owner
 //	K3        lost by its deadline; a grant that raced its expiry

@@ -20,7 +20,7 @@ var goalNames = []string{
 	"an Install again", "a snapshot", "a state in chunks", "a group told stuck", "a pair kept apart",
 	"busy", "cancelled", "a cancelled waiter granted", "a grant that raced its expiry", "a waiter granted by a later owner",
 	"lost by its deadline", "missing at its owner", "another mesh", "renewed by a later owner",
-	"unlock given up", "a digest that does not match", "an answer for an old term", "a late copy of a closed request",
+	"unlock given up", "a digest that does not match", "a heartbeat for an old term", "a late copy of a closed request",
 	"refounded", "a refounded mesh grants", "a write refused",
 }
 
@@ -216,7 +216,7 @@ func (g *Goals) delivered(ch *Checker, f *Flight) {
 	case ownership.Heartbeat:
 		for _, i := range m.Items {
 			if v := f.To.Core.View(); v != nil && int(i.Partition) < len(v.Groups) && v.Groups[i.Partition].Term > i.Term {
-				g.Reach("an answer for an old term")
+				g.Reach("a heartbeat for an old term")
 			}
 		}
 	case ownership.HeartbeatAck:
@@ -226,7 +226,7 @@ func (g *Goals) delivered(ch *Checker, f *Flight) {
 			}
 		}
 	case ownership.Answer:
-		if m.Outcome == ownership.OutcomeGranted && ch.releases[m.Request] {
+		if m.Outcome == ownership.OutcomeGranted && ch.releases[m.Request] && !f.Copy {
 			g.Reach("a cancelled waiter granted")
 		}
 	case ownership.Acquire:

@@ -7,21 +7,28 @@ import (
 	"github.com/lockmesh/lockmesh/ownership"
 )
 
+// victim is a node that a fault may stay with: the others can go on without it. nil
+// if there is none.
+func (s *swarm) victim() *Node {
+	ch := s.Checker
+	n := s.target()
+	if n == nil || n.outside || ch.chain == nil || len(ch.running()) < 3 {
+		return nil
+	}
+	n.outside = true
+	fine := ch.Alive() && len(ch.running()) > 1
+	n.outside = false
+	if !fine {
+		return nil
+	}
+	return n
+}
+
 // mustWork is another second phase: one fault stays, and the mesh must serve all
 // but its victim.
-func (s *swarm) mustWork() bool {
+func (s *swarm) mustWork(victim *Node) bool {
 	ch := s.Checker
-	victim := s.target()
-	if victim == nil || victim.outside || ch.chain == nil {
-		return false
-	}
-	victim.outside = true
-	fine := ch.Alive() && len(ch.running()) > 1
-	victim.outside = false
-	if !fine {
-		return false
-	}
-	s.leave1(victim)
+	s.leaveOneFault(victim)
 	s.letGoAll()
 	s.RunFor(Bound(s.Params) / 4)
 	// Everybody else asks for every key.
@@ -43,8 +50,8 @@ func (s *swarm) mustWork() bool {
 	return !ch.failed() && ch.Alive()
 }
 
-// leave1 is the fault that stays.
-func (s *swarm) leave1(victim *Node) {
+// leaveOneFault is the one that stays.
+func (s *swarm) leaveOneFault(victim *Node) {
 	others := func(f func(n *Node)) {
 		for _, n := range s.up() {
 			if n != victim {

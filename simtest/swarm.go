@@ -43,25 +43,26 @@ type Result struct {
 // with everything on finds less than many with a few things each.
 type swarm struct {
 	*Stage
-	r        *rand.Rand // of the director; the network has its own
-	keys     []string
-	founders int
-	pace     time.Duration // mean time between two calls of a client
-	grip     time.Duration // mean time that a lock is held
-	patience time.Duration // mean time that is waited for one
-	gap      time.Duration // mean time between two faults
-	early    bool          // faults begin before the mesh is founded,
-	extra    int           // and so many more nodes than its founders start
-	divided  []string      // two of them that do not hear each other at first
-	beyond   bool          // a majority of the voters may be lost
-	edge     bool          // all clocks run at the edges of what is allowed, and TTLs are long
-	classes  []*class
-	handle   ownership.Handle
-	started  int
-	faults   int
-	begun    bool // the faults have
-	over     bool // the safety phase is
-	trap     trap
+	r         *rand.Rand // of the director; the network has its own
+	keys      []string
+	founders  int
+	pace      time.Duration // mean time between two calls of a client
+	grip      time.Duration // mean time that a lock is held
+	patience  time.Duration // mean time that is waited for one
+	gap       time.Duration // mean time between two faults
+	early     bool          // faults begin before the mesh is founded,
+	extra     int           // and so many more nodes than its founders start
+	lastStart time.Duration // of those that found
+	divided   []string      // two of them that do not hear each other at first
+	beyond    bool          // a majority of the voters may be lost
+	edge      bool          // all clocks run at the edges of what is allowed, and TTLs are long
+	classes   []*class
+	handle    ownership.Handle
+	started   int
+	faults    int
+	begun     bool // the faults have
+	over      bool // the safety phase is
+	trap      trap
 }
 
 // Play runs one seed: a while under faults, then everything heals and must come
@@ -89,7 +90,7 @@ func Play(seed uint64, opt Options) (res Result) {
 		}
 	}()
 	s.setUp()
-	s.RunUntil(s.safetyPhase(), ch.failed)
+	s.RunUntil(max(s.safetyPhase(), s.lastStart+4*s.Params.MembershipTTL), ch.failed)
 	s.over = true
 	if !ch.failed() {
 		res.Healed = s.mustRest()
@@ -161,7 +162,9 @@ func (s *swarm) setUp() {
 		n, s.extra = 1, 0
 	}
 	for range n + s.extra {
-		s.After(time.Duration(s.r.Float64()*float64(spread)), func() { s.startNode(n, fresh) })
+		at := time.Duration(s.r.Float64() * float64(spread))
+		s.lastStart = max(s.lastStart, at)
+		s.After(at, func() { s.startNode(n, fresh) })
 	}
 	s.Checker.letGo = s.holdOn
 	if s.trap.kinds != 0 {
@@ -249,12 +252,15 @@ func (s *swarm) startNode(founders int, fresh bool) {
 	s.After(s.exp(s.pace), func() { s.act(n) })
 }
 
+// joiner is the number of founders that a node waits for which should only join.
+const joiner = 50
+
 // join starts a node for a mesh that exists. It needs more founders than there
 // ever are: a joiner that hears nobody must not found a second mesh (fewer than
 // Founders + a majority of the first voters may be founding at once).
 func (s *swarm) join() {
 	if len(s.up()) < 9 && !s.over {
-		s.startNode(50, false)
+		s.startNode(joiner, false)
 	}
 }
 
@@ -352,8 +358,10 @@ func (s *swarm) mustRest() bool {
 	if !ch.Alive() {
 		return false
 	}
-	if s.r.IntN(6) == 0 && len(ch.running()) > 2 {
-		return s.mustWork()
+	if s.r.IntN(6) == 0 {
+		if victim := s.victim(); victim != nil {
+			return s.mustWork(victim)
+		}
 	}
 	if !s.restWithin(Bound(s.Params)) {
 		return false
@@ -363,7 +371,7 @@ func (s *swarm) mustRest() bool {
 		return false
 	}
 	if s.started < 40 {
-		s.startNode(50, false)
+		s.startNode(joiner, false)
 		if !s.restWithin(Bound(s.Params)) {
 			return false
 		}

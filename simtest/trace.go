@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -181,13 +182,17 @@ func ReadTrace(r io.Reader) (*Trace, error) {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
+	if t.End == 0 {
+		return nil, fmt.Errorf("no line %q", "world …")
+	}
 	if t.Params.Partitions == 0 {
 		return nil, fmt.Errorf("no line %q", "params …")
 	}
 	if err := t.Params.Validate(); err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(t.Actions, func(a, b Action) int { return int(min(1, max(-1, a.At-b.At))) })
+	slices.SortStableFunc(t.Fates, func(a, b SentFate) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(t.Actions, func(a, b Action) int { return cmp.Compare(a.At, b.At) })
 	return t, lines.Err()
 }
 

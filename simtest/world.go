@@ -35,7 +35,7 @@ type World struct {
 
 	Rand   *rand.Rand // of the network
 	Events int        // that came off the queue so far
-	Hash   uint64     // of all that happened so far: equal runs have equal ones
+	Hash   uint64     // of each step so far, and what it sent to whom: equal runs have equal ones
 
 	seed    uint64 // of NodeIDs; 0: they count from 1
 	queue   queue
@@ -336,7 +336,9 @@ func (w *World) follow(n *Node, out ownership.Output) {
 	}
 	from := n.Core.ID()
 	for i := range out.Send {
-		w.send(n, from, &out.Send[i])
+		e := &out.Send[i]
+		w.Hash = mix(w.Hash, uint64(e.To)^uint64(e.Message.Kind()))
+		w.send(n, from, e)
 	}
 	if len(out.Notify) > 0 {
 		// What an event starts may step this core again, and its Output is its own.

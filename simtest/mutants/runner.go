@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 )
@@ -199,8 +200,21 @@ func (r *runner) play(m Mutation) Outcome {
 		}
 		o.Plays = append(o.Plays, p)
 	}
+	// One that no start has caught gets one long one: rare is not never.
+	if caught := slices.ContainsFunc(o.Plays, func(p Play) bool { return p.Caught }); !caught && m.Redundant == "" && m.Rule != "baseline" {
+		p, err := r.startFor(binary, uint64(r.opt.Starts)*seedStep+1, longStart*r.opt.For)
+		if err != nil {
+			o.Err = fmt.Errorf("%s: %w", m.ID(), err)
+			return o
+		}
+		o.Plays = append(o.Plays, p)
+	}
 	return o
 }
+
+// longStart is how many times longer the last start of a fault plays that none of
+// those before has caught.
+const longStart = 8
 
 // build makes the simulator with the fault planted. All but the changed package
 // and what imports it comes from the build cache.
@@ -238,9 +252,13 @@ func (r *runner) build(m Mutation, dir string) (string, error) {
 // start plays until a check fails, or to the end. A simulator that dies, or that
 // does not come to an end, has been broken by the fault: that counts as caught.
 func (r *runner) start(binary string, first uint64) (Play, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*r.opt.For+30*time.Second)
+	return r.startFor(binary, first, r.opt.For)
+}
+
+func (r *runner) startFor(binary string, first uint64, d time.Duration) (Play, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*d+30*time.Second)
 	defer cancel()
-	run := exec.CommandContext(ctx, binary, "-until-failure", "-first", fmt.Sprint(first), "-seeds", fmt.Sprint(r.opt.Seeds), "-for", r.opt.For.String())
+	run := exec.CommandContext(ctx, binary, "-until-failure", "-first", fmt.Sprint(first), "-seeds", fmt.Sprint(r.opt.Seeds), "-for", d.String())
 	run.Env = append(os.Environ(), "GOMAXPROCS=1")
 	var out, log bytes.Buffer
 	run.Stdout, run.Stderr = &out, &log
