@@ -152,6 +152,25 @@ func TestK1Client(t *testing.T) {
 	check(t, one[Release](t, sent, b).Request == m.Request, "an unawaited grant is kept")
 }
 
+// A grant came too late, and the Release that gave it back was given up unanswered.
+// The key was asked for again while the orphan still stood, kept by take-overs beyond
+// every bound: a TryLock was told busy with itself.
+func TestK1LateGrantIsClosedFirst(t *testing.T) {
+	n := asking()
+	sent, _ := do(n, begin, Lock{Handle: 1, Key: "k", TTL: time.Second, Try: true})
+	m := one[Acquire](t, sent, a)
+	late := begin.add(2 * time.Second)
+	sent = tell(n, late, a, grantOf(m, makeToken(term, 1)))
+	check(t, one[Release](t, sent, a).Request == m.Request, "a late grant is not given back")
+	sent, _ = pass(n, late, late.add(testParams.given(time.Second)+2*testParams.lostWait()))
+	check(t, len(all[Release](sent, a)) > 1, "the Release is not sent again")
+	check(t, len(all[Acquire](sent, 0)) == 0, "asks again while nobody has said that the first request is closed")
+	now := n.now
+	sent = tell(n, now, a, Answer{Request: m.Request, Term: term, Release: true, Outcome: OutcomeReleased})
+	check(t, one[Acquire](t, sent, a).Request.Seq > m.Request.Seq, "does not ask again")
+}
+
+
 // K2. "Waiters queue at the owner in the order of their tickets and are not
 // replicated. … Release and the grant to the next waiter are one write."
 func TestK2Queue(t *testing.T) {
