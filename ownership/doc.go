@@ -397,7 +397,9 @@
 //     anew (T4), what a dead client held was never given up.
 //   - A leaver without a membership lease for 2 MembershipTTL just goes (V7).
 //   - The last voter leaves only when another member can be seated; a view without
-//     voters could have no successor.
+//     voters could have no successor. So when all voters leave and somebody joins,
+//     the next view adds who joins and lets nobody go: without that neither happened
+//     (found by the simulator).
 //
 // # Sources
 //

@@ -253,7 +253,12 @@ func (c *Core) nextMembers() *View {
 	v.Members = append(c.stayers(len(joiners)), joiners...)
 	v.Voters = c.nextVoters(v)
 	if len(v.Voters) == 0 {
-		return nil // the last voter leaves only when another one can be seated
+		// The last voter leaves only when another one can be seated. Until somebody
+		// who joins is a member and has renewed, those who could go stay.
+		v.Members = append(c.undropped(), joiners...)
+		if v.Voters = c.nextVoters(v); len(v.Voters) == 0 {
+			return nil
+		}
 	}
 	v.Apart = c.nextApart(v)
 	return v
@@ -285,13 +290,12 @@ func (c *Core) stayers(joiners int) []Member {
 	}
 	// V7: if all resign, they just stop (RenewAck.Stop): marking the last one
 	// would leave the groups to nobody.
-	ms = ms[:0]
-	for _, m := range c.view.Members {
-		if !c.drops(m.ID) {
-			ms = append(ms, m)
-		}
-	}
-	return ms
+	return c.undropped()
+}
+
+// undropped are the members that are not dropped for their silence.
+func (c *Core) undropped() []Member {
+	return slices.DeleteFunc(slices.Clone(c.view.Members), func(m Member) bool { return c.drops(m.ID) })
 }
 
 // needed: V7: a leaver goes when no list has it and no unsettled group has it in

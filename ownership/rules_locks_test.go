@@ -170,7 +170,6 @@ func TestK1LateGrantIsClosedFirst(t *testing.T) {
 	check(t, one[Acquire](t, sent, a).Request.Seq > m.Request.Seq, "does not ask again")
 }
 
-
 // K2. "Waiters queue at the owner in the order of their tickets and are not
 // replicated. … Release and the grant to the next waiter are one write."
 func TestK2Queue(t *testing.T) {

@@ -323,6 +323,9 @@ func (s *Stage) doTo(n *Node, a Action) {
 		s.World.Deafen(n, a.Verb == Deafen)
 	case Clock:
 		s.SetClock(n, a.For, a.Rate)
+		if bound := s.Params.DriftPPM; a.For != 0 || a.Rate > bound || a.Rate < -bound {
+			s.Checker.Wild = true // from now on
+		}
 	case Outside:
 		s.outside(n)
 	case Ailing:

@@ -3,6 +3,7 @@ package simtest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
@@ -38,6 +39,7 @@ type Checker struct {
 	served               map[version]bool          // terms whose owner became active
 	versions             map[version]uint64
 	chain                *ownership.View // the newest
+	lastView             time.Duration   // when it was first learned
 	lost                 map[ownership.Partition]time.Duration
 	mesh                 int              // how often the mesh was refounded
 	serving              ownership.MeshID // the mesh that serves
@@ -53,6 +55,7 @@ type Failure struct {
 	Check string
 	Text  string
 	Calls []*Call // those it is about, if any
+	form  string  // of Text, without names and numbers: shrinking must not change it
 }
 
 func (f Failure) String() string { return fmt.Sprintf("%v: %s: %s", f.At, f.Check, f.Text) }
@@ -110,13 +113,26 @@ type keyHistory struct {
 	top       ownership.Token
 	topAt     time.Duration // when its grant was seen
 	tokens    map[ownership.Token]*Call
+	freed     time.Duration // when an Unlock that ended a lock was last answered; 0: somebody has had it since
 }
 
 // NewChecker attaches a checker to a world. Hooks that are set already go on.
 func NewChecker(w *World) *Checker {
-	ch := &Checker{w: w, calls: map[callID]*Call{}, keys: map[string]*keyHistory{}, releases: map[ownership.RequestID]bool{},
-		views: map[viewID]*ownership.View{}, proposed: map[*ownership.View]bool{},
-		learnedAt: map[viewID]time.Duration{}, members: map[ownership.NodeID]bool{}, left: map[ownership.NodeID]bool{}, leaving: map[ownership.NodeID]bool{}, served: map[version]bool{}, versions: map[version]uint64{}, lost: map[ownership.Partition]time.Duration{}}
+	ch := &Checker{
+		w:         w,
+		calls:     map[callID]*Call{},
+		keys:      map[string]*keyHistory{},
+		releases:  map[ownership.RequestID]bool{},
+		views:     map[viewID]*ownership.View{},
+		proposed:  map[*ownership.View]bool{},
+		learnedAt: map[viewID]time.Duration{},
+		members:   map[ownership.NodeID]bool{},
+		left:      map[ownership.NodeID]bool{},
+		leaving:   map[ownership.NodeID]bool{},
+		served:    map[version]bool{},
+		versions:  map[version]uint64{},
+		lost:      map[ownership.Partition]time.Duration{},
+	}
 	event, send, deliver := w.OnEvent, w.OnSend, w.OnDeliver
 	w.OnEvent = func(n *Node, e ownership.Event) {
 		ch.event(n, e)
@@ -140,7 +156,17 @@ func NewChecker(w *World) *Checker {
 }
 
 func (ch *Checker) fail(check string, calls []*Call, format string, args ...any) {
-	ch.Failures = append(ch.Failures, Failure{ch.w.Now, check, fmt.Sprintf(format, args...), calls})
+	ch.Failures = append(ch.Failures, Failure{ch.w.Now, check, fmt.Sprintf(format, args...), calls, formOf(format, args)})
+}
+
+// formOf tells two failures of one check apart: by the format of the text; a panic by
+// the name of the invariant.
+func formOf(format string, args []any) string {
+	if format != "%v" || len(args) == 0 {
+		return format
+	}
+	name, _, _ := strings.Cut(fmt.Sprint(args[0]), " violated:")
+	return name
 }
 
 // Call returns what a node's handle stands for, nil if it was never used.
@@ -269,6 +295,7 @@ func (ch *Checker) granted(c *Call, e ownership.Granted) {
 	ch.exclusion(k, c, "got")
 	k.believers = append(k.believers, c)
 	ch.checkTurn(k, c)
+	ch.checkFreed(k, c)
 	ch.Goals.granted(ch, c)
 	if c.Unlock == 0 {
 		ch.close(c)
@@ -375,6 +402,9 @@ func (ch *Checker) released(c *Call, e ownership.Released) {
 		return
 	}
 	c.Released, c.Held = ch.w.Now, e.Held
+	if k := ch.keys[c.Key]; e.Held && c.Token == k.top {
+		k.freed = ch.w.Now
+	}
 	if c.Granted == 0 {
 		ch.Goals.Reach("cancelled")
 	}

@@ -260,6 +260,23 @@ func (ch *Checker) atWork() {
 	}
 }
 
+// checkFreed: an answered unlock frees the key without a wait for any lease: who was in
+// line then has it a moment later, if the mesh is at peace.
+func (ch *Checker) checkFreed(k *keyHistory, c *Call) {
+	freed, ttl := k.freed, ch.params().MembershipTTL
+	k.freed = 0
+	if ch.healedAt == 0 || ch.Wild || freed == 0 || c.Queued == 0 || c.Queued > freed {
+		return
+	}
+	quiet := min(freed-ch.disturbed, freed-ch.lastView) > 2*ttl
+	if ch.lastView > freed || !quiet || ch.w.Net.MeanDelay > ttl/40 {
+		return
+	}
+	if waited := ch.w.Now - freed; waited > ttl {
+		ch.fail("queue", []*Call{c}, "%s was in line for %q, which was unlocked %v before it got it", c.Node, c.Key, waited)
+	}
+}
+
 // checkTurn: first come, first served. It is held against what happens after healing,
 // with sane clocks: who was told that it is in line before another even asked goes first.
 func (ch *Checker) checkTurn(k *keyHistory, c *Call) {

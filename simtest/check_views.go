@@ -30,6 +30,7 @@ func (ch *Checker) learned(n *Node, e ownership.ViewLearned) {
 		ch.members[m.ID] = true
 		ch.leaving[m.ID] = ch.leaving[m.ID] || m.Leaving
 	}
+	ch.lastView = ch.w.Now
 	if !n.outside && (ch.chain == nil || ch.chain.Epoch < v.Epoch) {
 		ch.chain = v
 	}

@@ -98,7 +98,9 @@
 //	loss      up to 30 % of all messages are lost, for the whole run
 //	twice     up to 30 % of all messages come twice, the copies at times late
 //	growth    the mesh begins with one node, grows and shrinks
-//	wild      clocks jump, and run far beyond their bound
+//	drift     clocks change their rate, within the bound
+//	jump      clocks jump forward or back
+//	race      clocks run far beyond the bound
 //
 // To limit the classes of a seed leaves its fleet, its parameters and its other
 // classes as they were drawn.

@@ -22,7 +22,10 @@ func Classes() []string {
 	for _, c := range classes {
 		names = append(names, c.name)
 	}
-	return append(names, "loss", "twice", "growth", "wild")
+	for _, c := range clockClasses {
+		names = append(names, c.name)
+	}
+	return append(names, "loss", "twice", "growth")
 }
 
 var classes = []class{
@@ -81,9 +84,10 @@ func (s *swarm) drawClasses(only []string) {
 	if r.IntN(8) == 0 && allowed("growth") {
 		s.classes = append(s.classes, &class{name: "growth", do: (*swarm).grow})
 	}
-	if r.IntN(10) == 0 && allowed("wild") {
-		s.Checker.Wild = true
-		s.classes = append(s.classes, &class{name: "wild", do: (*swarm).wild})
+	for _, c := range clockClasses {
+		if r.IntN(16) == 0 && allowed(c.name) {
+			s.classes = append(s.classes, &c)
+		}
 	}
 	if s.edge && allowed("corner") {
 		s.classes = append(s.classes, &class{name: "corner", do: (*swarm).corner})
@@ -300,11 +304,29 @@ func (s *swarm) site() {
 	}
 }
 
-// wild lets a clock jump, or run far beyond the bound.
-func (s *swarm) wild() {
+// clockClasses bend clocks. The first stays within the bound; the others go beyond it,
+// and what rests on clock rates is not checked from then on.
+var clockClasses = []class{{"drift", (*swarm).drift, 0}, {"jump", (*swarm).jump, 0}, {"race", (*swarm).race, 0}}
+
+// drift changes a clock's rate within the bound.
+func (s *swarm) drift() {
 	if n := s.target(); n != nil {
-		jump := time.Duration((s.r.Float64() - 0.3) * 2 * float64(s.Params.MaxTTL))
-		s.Do(Action{Verb: Clock, Node: n.Name, For: jump, Rate: pick(s.r, 0, 300_000, -300_000, s.r.IntN(200_000)-100_000)})
+		bound := s.Params.DriftPPM * 99 / 100
+		s.Do(Action{Verb: Clock, Node: n.Name, Rate: pick(s.r, -bound, bound)})
+	}
+}
+
+// jump sets a clock forward or back.
+func (s *swarm) jump() {
+	if n := s.target(); n != nil {
+		s.Do(Action{Verb: Clock, Node: n.Name, For: time.Duration((s.r.Float64() - 0.3) * 2 * float64(s.Params.MaxTTL)), Rate: n.RatePPM})
+	}
+}
+
+// race lets a clock run far beyond the bound.
+func (s *swarm) race() {
+	if n := s.target(); n != nil {
+		s.Do(Action{Verb: Clock, Node: n.Name, Rate: pick(s.r, 300_000, -300_000, s.Params.DriftPPM*2+s.r.IntN(100_000))})
 	}
 }
 

@@ -38,7 +38,7 @@ func (ch *Checker) Linear(timeout time.Duration) []Failure {
 		switch verdict, why := linear.Check(ch.History(key), left); verdict {
 		case linear.Illegal:
 			text, calls := ch.explained(key, why)
-			failures = append(failures, Failure{ch.stuckAt(why), "linear", text, calls})
+			failures = append(failures, Failure{At: ch.stuckAt(why), Check: "linear", Text: text, Calls: calls, form: "linear"})
 		case linear.Unknown:
 			ch.Unknown++
 		}

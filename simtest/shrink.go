@@ -40,6 +40,7 @@ type shrinker struct {
 	best *Trace
 	left int
 	end  time.Duration // when the last trace that failed did so
+	form string        // of the failure
 }
 
 // fails plays a trace and says whether it fails as the first one did.
@@ -50,6 +51,11 @@ func (sh *shrinker) fails(t *Trace) bool {
 	r := Replay(t, sh.Watch)
 	if len(r.Failures) == 0 || r.Failures[0].Check != t.Check {
 		return false
+	}
+	if f := r.Failures[0]; sh.form == "" {
+		sh.form = f.form
+	} else if f.form != sh.form {
+		return false // of the same check, and another failure
 	}
 	sh.end = r.Failures[0].At
 	t.Comment = []string{r.Failures[0].String()}

@@ -33,6 +33,7 @@ type Summary struct {
 	Failed        []Result // in the order of their seeds
 	Twice         int      // seeds that were played twice, to compare
 	Linear        int      // seeds whose histories were checked by porcupine
+	Undecided     int      // keys for which that took too long
 	Took          time.Duration
 	CPU           time.Duration // of this process, meanwhile
 }
@@ -140,7 +141,11 @@ func (k *soak) add(r Result) {
 	if r.Seed%linearEach == 3 {
 		s.Linear++
 	}
+	if r.Checker != nil {
+		s.Undecided += r.Checker.Unknown
+	}
 	if len(r.Failures) > 0 {
+		r.Checker, r.Trace = nil, nil // a whole world: nobody asks for it any more
 		s.Failed = append(s.Failed, r)
 		k.done = k.done || k.UntilFailure
 		if k.Progress != nil {

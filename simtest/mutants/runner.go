@@ -75,12 +75,22 @@ func Main(w io.Writer, opt Options) error {
 	if err != nil {
 		return err
 	}
+	var chosen []Mutation
+	for _, m := range Table() {
+		if only.MatchString(m.ID()) {
+			chosen = append(chosen, m)
+		}
+	}
+	if len(chosen) == 0 {
+		return fmt.Errorf("no planted fault is named like %q; the table is in package mutants", opt.Only)
+	}
 	r, err := newRunner(opt)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(r.tmp)
 
+	fmt.Fprintf(w, "%d planted faults; first two runs without one, of which nothing may be caught\n", len(chosen))
 	say := func(o Outcome) { fmt.Fprintln(w, o.line()) }
 	for _, o := range r.playAll(Baselines(), say) {
 		if o.Err != nil {
@@ -88,12 +98,6 @@ func Main(w io.Writer, opt Options) error {
 		}
 		if n := o.caught(); n > 0 {
 			return fmt.Errorf("the simulator finds fault (%s, seed %d) where there is none: %s", o.checks(), o.firstSeed(), o.ID())
-		}
-	}
-	var chosen []Mutation
-	for _, m := range Table() {
-		if only.MatchString(m.ID()) {
-			chosen = append(chosen, m)
 		}
 	}
 	outcomes := r.playAll(chosen, say)

@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,7 +144,11 @@ func (f *flags) soak(classes []string) (bool, error) {
 		return true, f.verdict(s)
 	}
 	fmt.Println(s.Line())
-	fmt.Printf("%d seeds came to rest after healing, %d were played twice and were the same, %d histories went through porcupine\n", s.Healed, s.Twice, s.Linear)
+	same := "and were the same"
+	if slices.ContainsFunc(s.Failed, func(r simtest.Result) bool { return r.Failures[0].Check == "determinism" }) {
+		same = "and DIFFERED"
+	}
+	fmt.Printf("%d seeds came to rest or worked after healing, %d were played twice %s, %d histories went through porcupine (%d keys undecided)\n", s.Healed, s.Twice, same, s.Linear, s.Undecided)
 	if f.goals {
 		counts := s.Goals.Counts()
 		for _, name := range s.Goals.Names() {
