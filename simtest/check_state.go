@@ -120,7 +120,7 @@ func (ch *Checker) deadGrant(n *Node, m *ownership.Answer) {
 		return
 	}
 	who, p := ch.w.Nodes[i], ch.params()
-	if dead := ch.w.Now - who.crashed; dead > p.MaxTTL+time.Duration(int64(p.MaxTTL)/1_000_000*int64(3*p.DriftPPM))+p.MembershipTTL/4 {
+	if dead := ch.w.Now - who.crashed; dead > p.MaxTTL+time.Duration(int64(p.MaxTTL)/1_000_000*int64(3*p.DriftPPM))+p.MembershipTTL {
 		ch.fail("queue", nil, "%s grants a lock to %s, which died %v ago", n, who.Name, dead)
 	}
 }
