@@ -268,7 +268,8 @@ func (ch *Checker) checkFreed(k *keyHistory, c *Call) {
 	if ch.healedAt == 0 || ch.Wild || freed == 0 || c.Queued == 0 || c.Queued > freed {
 		return
 	}
-	quiet := min(freed-ch.disturbed, freed-ch.lastView) > 2*ttl
+	// Somebody who died in line is granted first, and has it for a TTL.
+	quiet := min(freed-ch.disturbed, freed-ch.lastView) > 2*ttl+2*ch.params().MaxTTL
 	if ch.lastView > freed || !quiet || ch.w.Net.MeanDelay > ttl/40 {
 		return
 	}
