@@ -288,7 +288,8 @@ func (s *swarm) exile() {
 		if o == n {
 			continue
 		}
-		s.Do(Action{Verb: Lose, Node: n.Name, Other: o.Name, Kinds: KindSet(ownership.KindRenew)})
+		// Its Joins are lost too: else it would be back at once.
+		s.Do(Action{Verb: Lose, Node: n.Name, Other: o.Name, Kinds: KindSet(ownership.KindRenew, ownership.KindJoin)})
 		s.later(4*ttl, Action{Verb: Lose, Node: n.Name, Other: o.Name})
 		s.Do(Action{Verb: LieDead, Node: o.Name, Other: n.Name})
 		s.later(4*ttl, Action{Verb: Truth, Node: o.Name, Other: n.Name})
