@@ -34,7 +34,10 @@ func (ch *Checker) Linear(timeout time.Duration) []Failure {
 	var failures []Failure
 	end := time.Now().Add(timeout)
 	for _, key := range ch.names {
-		left := max(time.Until(end), 1) // 0 would be for ever
+		left := time.Until(end)
+		if left == 0 {
+			left = -1 // 0 would be for ever
+		}
 		switch verdict, why := linear.Check(ch.History(key), left); verdict {
 		case linear.Illegal:
 			text, calls := ch.explained(key, why)

@@ -23,7 +23,7 @@ const (
 func (v Verdict) String() string { return name(v, "?", "Ok", "Illegal", "Unknown") }
 
 // Check looks for an order that explains a history, for as long as timeout (0:
-// however long it takes). The explanation of what is not Ok is a few lines: a
+// however long it takes; less: no time is left). The explanation of what is not Ok is a few lines: a
 // longest order that was found, its last steps, and what it cannot go on with.
 // A history that contradicts itself is Illegal too.
 func Check(h History, timeout time.Duration) (Verdict, string) {
@@ -32,7 +32,11 @@ func Check(h History, timeout time.Duration) (Verdict, string) {
 		return Illegal, fmt.Sprintf("key %q: %s", h.Key, why)
 	}
 	ops := m.operations()
-	switch porcupine.CheckOperationsTimeout(m.porcupine(), ops, timeout) {
+	result := porcupine.Unknown
+	if timeout >= 0 { // less than 0: its time is over already
+		result = porcupine.CheckOperationsTimeout(m.porcupine(), ops, timeout)
+	}
+	switch result {
 	case porcupine.Ok:
 		return Ok, ""
 	case porcupine.Illegal:
