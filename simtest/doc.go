@@ -297,6 +297,12 @@
 //   - Large fleets: nodes join only while fewer than 9 run, and at most 40 start in
 //     one run.
 //
+// # Results
+//
+// mutants/TABLE.md has each planted fault with the check that finds it and how soon;
+// explore/TABLE.md how far each scenario was explored. The commands that make them
+// stand in their first lines.
+//
 // # Sources
 //
 // Swarm testing: Groce, Zhang, Eide, Chen, Regehr 2012. Delta debugging: Zeller,
