@@ -233,6 +233,7 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 			ch.lost[e.Partition] = ch.w.Now
 			ch.lostRightly(n, e.Partition)
 		}
+		ch.served[version{mesh: n.Core.View().Mesh, partition: e.Partition}] = true // in any term
 		ch.Goals.activated(ch, n, e)
 	case ownership.Granted:
 		ch.granted(ch.calls[callID{n, e.Handle}], e)

@@ -180,6 +180,9 @@ func (ch *Checker) lostRightly(n *Node, p ownership.Partition) {
 		return // who was not heard when it left may have been dropped as silent
 	}
 	v := n.Core.View()
+	if !ch.served[version{mesh: v.Mesh, partition: p}] {
+		return // nobody has served it yet: it waited for what ran before founding
+	}
 	founding := false
 	for _, k := range v.Groups[p].Prior {
 		founding = founding || k.Term == 0
