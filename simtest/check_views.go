@@ -279,7 +279,7 @@ func (ch *Checker) leftBehind(n *Node) {
 // founds: a first view is proposed with nodes that said within the last second that
 // they are free, so none of them is gone for long.
 func (ch *Checker) founds(n *Node, v *ownership.View) {
-	if ch.Wild || ch.w.bad { // what it said may have been on its way for long
+	if ch.Wild || ch.w.bad || ch.w.rough { // what it said may have been on its way for long
 		return
 	}
 	for _, m := range v.Members {
