@@ -112,6 +112,10 @@ func (l *loop) waiting(s ownership.Status) string {
 	var text string
 	switch s.Phase {
 	case ownership.PhaseFounding:
+		if s.Orphaned {
+			text = "nobody answers of the mesh that this process was in, or asked to join. It founds no other, since that one may live beyond a partition, and joins any that answers. If it is gone for good, restart this process"
+			break
+		}
 		need := l.n.cfg.Founders
 		text = fmt.Sprintf("no view yet: found %d of %d founders", min(need, len(s.Heard)), need)
 		var who []string

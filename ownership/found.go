@@ -288,7 +288,6 @@ func (c *Core) heardMesh() bool {
 // the mesh that it hears nobody of may live beyond a partition.
 func (c *Core) forgetMesh() {
 	c.view = nil
-	c.founding.refused = "it knows of a mesh of which nobody answers, and joins any that does; if that mesh is dead, restart this process too"
 	c.parts, c.owners, c.absent = nil, nil, nil
 	c.sinceView = 0
 	for _, h := range c.client.asking {

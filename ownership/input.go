@@ -259,6 +259,7 @@ type Status struct {
 	LeaseLeft  time.Duration     // how long the membership lease still lasts; negative: since when it is over
 	Heard      []NodeID          // founding: who else is there; otherwise voters that answer
 	Refused    string            // why this node was turned away, "" if it was not
+	Orphaned   bool              // nobody of the mesh that it knew answers: it founds none, and joins any that does
 	Partitions []PartitionStatus // those this node owns
 }
 

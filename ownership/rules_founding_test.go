@@ -121,6 +121,51 @@ func TestFoundingNotBesideAMesh(t *testing.T) {
 	none[FoundAck](t, tell(n, n.now, b, Found{firstView(MeshID(b), epoch, testParams, []Member{member(b), member(a)}, true)}))
 }
 
+// Founding: "A node that hears of a view never founds: it joins." Nor when it hears
+// of nobody any more: the mesh may live beyond a partition. Who only heard of a
+// first view may: perhaps nobody ever had a lease in it.
+func TestFoundingNotAfterAMesh(t *testing.T) {
+	first := viewOf(a, b, c)
+	later := after(first, func(v *View) {})
+	for _, k := range []struct {
+		what   string
+		core   *Core
+		founds bool
+	}{
+		{"had a lease and was dropped", func() *Core {
+			n := serving(d, viewOf(a, b, d))
+			tell(n, begin, a, Decided{View: after(n.view, func(v *View) { v.without(d); v.Groups[0] = Group{term + 1, ids(a, b), nil} })})
+			n.Step(begin, Rebirth{ID: 77})
+			return n
+		}(), false},
+		{"heard of a view", knowing(d, later), false},
+		{"heard of a first view", knowing(d, first), true},
+	} {
+		n := k.core
+		roster := Roster{[]Peer{{Member: member(e)}, {Member: member(f)}}}
+		now := begin.add(testParams.meshSilent() + time.Second)
+		n.Step(begin, Tick{Wall: wall}, roster)
+		pass(n, begin, now)
+		check(t, n.view == nil && n.Status(now).Orphaned != k.founds, "%s: view %v, %+v", k.what, n.view, n.Status(now))
+		var sent []Envelope
+		for _, id := range ids(e, f) {
+			out, _ := do(n, now, Receive{From: id, Message: contactOf(id)}, Tick{Wall: wall})
+			sent = append(sent, out...)
+		}
+		more, _ := pass(n, now, now.add(testParams.contactEvery()))
+		sent = append(sent, more...)
+		if k.founds {
+			check(t, len(all[Contact](sent, 0))+len(all[Found](sent, 0)) > 0, "%s: says nothing to found with", k.what)
+			continue
+		}
+		none[Found](t, sent)
+		none[Contact](t, sent)
+		check(t, len(all[AskView](sent, e)) > 0, "%s: does not ask for a mesh to join", k.what)
+		tell(n, now, e, Found{firstView(MeshID(e), epoch, testParams, []Member{member(e), n.self(), member(f)}, true)})
+		check(t, n.bound == nil, "%s: bound to a first view", k.what)
+	}
+}
+
 // Founding: "Unless all n are Fresh, every group's Prior holds the configuration
 // of term 0, which has no replicas and so is lost: owners wait as in T6 …"
 func TestFoundingWaits(t *testing.T) {

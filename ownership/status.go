@@ -45,7 +45,7 @@ func (c *Core) Inspect(p Partition) (in Inspection, ok bool) {
 // Status tells how the node is; for people and probes.
 func (c *Core) Status(now Time) Status {
 	now = max(now, c.now)
-	s := Status{Phase: c.phase, View: c.view, Refused: c.founding.refused}
+	s := Status{Phase: c.phase, View: c.view, Refused: c.founding.refused, Orphaned: c.knows && c.phase == PhaseFounding}
 	if c.lease.until != 0 {
 		s.LeaseLeft = c.lease.until.since(now)
 		s.LeaseValid = s.LeaseLeft > 0
