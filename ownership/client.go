@@ -320,7 +320,7 @@ func (c *Core) why(h *hold, r Reason) {
 		return
 	}
 	if h.reason.Code != r.Code || h.reason.Holder != r.Holder || h.reason.Ahead != r.Ahead {
-		c.notify(Pending{h.handle, h.owner, r})
+		c.notify(Pending{Handle: h.handle, Owner: h.owner, Reason: r})
 	}
 	h.reason = r
 }
@@ -351,7 +351,7 @@ func (c *Core) adopt(h *hold, m Answer) {
 func (c *Core) lose(h *hold, cause LostCause) {
 	c.leaveSlot(h)
 	c.client.forget(h)
-	c.notify(Lost{h.handle, cause})
+	c.notify(Lost{Handle: h.handle, Cause: cause})
 }
 
 // viewChanged asks the new owners at once.

@@ -101,6 +101,9 @@ func (t *table) clone() table {
 	k.leases = cloneValues(t.leases)
 	for _, l := range k.leases {
 		l.held = maps.Clone(l.held)
+		for seq, r := range l.held {
+			l.held[seq] = k.requests[r.id]
+		}
 	}
 	k.parked = slices.Clone(t.parked)
 	k.parkedAt = maps.Clone(t.parkedAt)

@@ -45,6 +45,7 @@ var leftOut = map[string]string{
 	"Config.Client":    "read by New alone",
 	"founding.refused": "for people (Status)",
 	"Reason.Left":      "for people",
+	"Holder.Since":     "for people",
 	"client.bySeq":     "an index of holds",
 	"Lock.Handle":      "hold.handle",
 	"slot.xor":         "follows from held",

@@ -80,6 +80,11 @@
 //	Answer         owner → client               outcome, or why there is none    G2, K1
 //	Heartbeat      client → owner               each TTL/3                       K4
 //	HeartbeatAck   owner → client               answer                           K4, G2
+//	Alter          client → owner               up, down, values                 K6, K8
+//	Query          client → owner               inspect, watch, list             K12
+//	Report         owner → client               answer, and changes              K12, G2
+//	Revoke         client → owner               operator's release               K13
+//	Notice         owner → client               let go; somebody waits           K13, K14
 //
 // Every message is sent again until it is answered or does not matter any more;
 // no rule rests on one arriving. A node of another mesh is refused by the MeshID
@@ -236,8 +241,54 @@
 //     holds; on a mismatch the owner lists what it has, and the client releases
 //     what it does not know, except tokens whose request is open; what is missing
 //     is lost, if it was held before that heartbeat was sent.
-//   - K5. TTL ≤ MaxTTL; keys of 1 to 512 bytes, notes up to 256; anything else is
-//     refused and changes nothing.
+//   - K5. TTL ≤ MaxTTL, Delay ≤ MaxTTL; keys of 1 to 512 bytes, notes up to 256,
+//     values up to 4096; semaphores of 1 to 2²⁰; anything else is refused and changes
+//     nothing.
+//   - K6. A key has a value beside its holders. It is written and deleted (Alter)
+//     only by who holds all of the key, at the owner and now, under a number that
+//     rises within the grant: a late copy changes nothing. It carries the token of
+//     that grant, and stays when the key is free. What a lost configuration (T6) is
+//     found to have had is kept and marked Stale until it is written again.
+//   - K7. All locks are of one kind: a lock takes a weight of its key's capacity, and
+//     what is taken never exceeds it. Exclusive is all, shared next to nothing, for
+//     update just more than half of the capacity Whole; a semaphore has its own.
+//     While a key is held a request for another capacity is refused. The queue is
+//     granted from its head as far as it fits, in one write; a head that does not
+//     fit holds back all behind it, TryLock too, so nobody starves. A key has at
+//     most 1024 holders at a time.
+//   - K8. A holder alters its mode under the numbers of K6. Down is done at once and
+//     keeps the token. Up is from shared or update to exclusive: it goes before the
+//     queue, waits until the other holders have gone, lets nobody in meanwhile, and
+//     gets a new token. It is refused, and nothing changed, if another holder may go up
+//     as well (it is for update, or waits to): each would wait for the other. A holder
+//     that gives its wait up takes it back by a further number. From the moment that a
+//     holder asks to go down it counts as being there.
+//   - K9. A grant with a Delay whose lease expires, or that an eviction does not get
+//     back before, stays in the record, marked Lost, for Delay·(1+d) more, and takes
+//     its weight. A new owner counts it anew, as leases (T4). Release knows no delay;
+//     an operator's (K13) ends it. T6 forgets it.
+//   - K10. A lease of the user is a held lock, the anchor, and the locks that name it:
+//     they share its number and TTL, so a heartbeat renews them together (K4). When
+//     one of them is lost all others are released at once, by the client. When the
+//     anchor is released so are all; a lock that names an anchor which is not held is
+//     denied.
+//   - K11. Who wants several keys asks for one after the other, in the order of their
+//     bytes, each when the one before is held (After). So no two callers wait for
+//     each other, whatever their sets; and since each queue is served in order, nobody
+//     starves. When one ends before the next is held, that one is denied.
+//   - K12. What an owner knows of a key (holders, queue, value) or of a page of keys it
+//     answers like a heartbeat: after a confirm round that began when the query had
+//     come. A watched key is answered so once per term; later changes are sent when
+//     the write that made them is committed, with a number that rises. A watch is
+//     refreshed each second with the number seen, answered if there is a newer one,
+//     and forgotten after five without.
+//   - K13. An operator releases a lock by its token. The owner tells the holder to let
+//     go (Notice, until it does), renews that lock no more, and so has it back by its
+//     Release, or by its expiry TTL·(1+d) after: the next holder comes when it is
+//     certain that this one has seen the end. The answer is K1's.
+//   - K14. Holders are told when somebody begins to wait (Notice, and each heartbeat's
+//     answer), and may hand over: a Release may name an heir, the waiter that goes
+//     first if it fits.
 //
 // # Invariants
 //
@@ -253,7 +304,7 @@
 //	I10 EchoBeforeRound           G2
 //	I11 AnswerTerm                K1
 //	I12 ExpireAfterDeadline       K3
-//	I13 WeightWithinCapacity      one holder of an exclusive lock
+//	I13 WeightWithinCapacity      K7: what holders take of a key
 //	I14 OneOutcomePerRequest      K1
 //	I15 NeverAdoptReleased        K1
 //	I16 ForgottenIsSilent         V6

@@ -36,12 +36,14 @@ func (e *encoder) answer(a Answer) {
 	e.ticket(a.Ticket)
 	e.holder(a.Holder)
 	e.reason(a.Reason)
+	e.uint(a.Alters)
 }
 
 // reason: Left is for people, and never in an answer that waits.
 func (e *encoder) reason(r Reason) {
 	e.uint(uint64(r.Code))
 	e.int(int64(r.Ahead))
+	e.int(int64(r.Others))
 	e.holder(r.Holder)
 }
 
@@ -52,7 +54,8 @@ func (e *encoder) ack(a *HeartbeatAckItem) {
 	e.uint(a.Beat)
 	e.echo(a.Echo)
 	e.bool(a.Match)
-	each(e, a.Held, (*encoder).heldLock)
+	each(e, a.Held, (*encoder).uint)
+	each(e, a.Contended, (*encoder).uint)
 }
 
 func (e *encoder) table(t *table) {
@@ -113,9 +116,8 @@ func (e *encoder) lease(l *lease) {
 	e.duration(l.ttl)
 	e.time(l.heard)
 	e.len(len(l.held))
-	for _, token := range sortedKeys(l.held) {
-		e.uint(uint64(token))
-		e.request(l.held[token])
+	for _, seq := range sortedKeys(l.held) {
+		e.uint(seq)
 	}
 }
 
@@ -143,6 +145,8 @@ func (e *encoder) acquire(m *Acquire) {
 	e.ticket(m.Ticket)
 	e.str(m.Name)
 	e.str(m.Note)
+	e.mode(m.Mode)
+	e.duration(m.Delay)
 }
 
 func (e *encoder) release(m *Release) {
@@ -150,6 +154,7 @@ func (e *encoder) release(m *Release) {
 	e.uint(m.Low)
 	e.uint(uint64(m.Partition))
 	e.term(m.Term)
+	e.str(m.Heir)
 }
 
 func (e *encoder) client(cl *client) {
@@ -200,6 +205,10 @@ func (e *encoder) lock(in Lock) {
 	e.bool(in.Try)
 	e.bool(in.NoRenew)
 	e.str(in.Note)
+	e.mode(in.Mode)
+	e.duration(in.Delay)
+	e.uint(uint64(in.Lease))
+	e.uint(uint64(in.After))
 }
 
 func (e *encoder) slot(s *slot) {

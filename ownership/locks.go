@@ -79,9 +79,9 @@ type clientMark struct {
 type lease struct {
 	id    LeaseID
 	ttl   time.Duration
-	heard Time // last request, refresh or renewal of it
-	held  map[Token]RequestID
-	xor   uint64 // of the digests of held
+	heard Time                // last request, refresh or renewal of it
+	held  map[uint64]*request // by Seq
+	xor   uint64              // of the digests of held
 }
 
 // parked is a request that waits until the owner serves, or for the end of the
@@ -133,10 +133,12 @@ func (t *table) anyWaiting() bool {
 }
 
 // digest mixes one grant for the comparison of what client and owner believe
-// (K4). The finalizer of splitmix64 (Steele, Lea, Flood 2014) keeps tokens, which
-// differ in few bits, from cancelling out in the xor.
-func digest(key string, t Token) uint64 {
-	x := keyHash(key) + uint64(t)*0x9e3779b97f4a7c15
+// (K4). A request has one outcome for ever, so its Seq stands for the grant; the
+// token would not do, since an upgrade raises it. The finalizer of splitmix64
+// (Steele, Lea, Flood 2014) keeps Seqs, which differ in few bits, from cancelling
+// out in the xor.
+func digest(key string, seq uint64) uint64 {
+	x := keyHash(key) + seq*0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
@@ -163,13 +165,13 @@ func (c *Core) leaseAdd(o *owner, r *request) {
 	id := LeaseID{r.id.Client, r.lease}
 	l := t.leases[id]
 	if l == nil {
-		l = &lease{id: id, held: map[Token]RequestID{}}
+		l = &lease{id: id, held: map[uint64]*request{}}
 		t.leases[id] = l
 	}
 	l.ttl = max(l.ttl, r.ttl)
 	l.heard = max(l.heard, r.heard)
-	l.held[r.token] = r.id
-	l.xor ^= digest(r.key, r.token)
+	l.held[r.id.Seq] = r
+	l.xor ^= digest(r.key, r.id.Seq)
 	t.expiry = earlier(t.expiry, c.expires(l))
 	o.timer = earlier(o.timer, t.expiry)
 	c.wakeAt(o.timer)
@@ -182,8 +184,8 @@ func (c *Core) expires(l *lease) Time { return l.heard.add(c.view.Params.given(l
 func (t *table) leaseRemove(r *request) {
 	id := LeaseID{r.id.Client, r.lease}
 	l := t.leases[id]
-	delete(l.held, r.token)
-	l.xor ^= digest(r.key, r.token)
+	delete(l.held, r.id.Seq)
+	l.xor ^= digest(r.key, r.id.Seq)
 	if len(l.held) == 0 {
 		delete(t.leases, id)
 	}
@@ -382,8 +384,8 @@ func (c *Core) expireLeases(o *owner) {
 			continue
 		}
 		c.assertExpiry(l)
-		for _, token := range sortedKeys(l.held) {
-			r := t.requests[l.held[token]]
+		for _, seq := range sortedKeys(l.held) {
+			r := l.held[seq]
 			c.ungrant(o, r)
 			c.close(o, r, OutcomeGone)
 		}

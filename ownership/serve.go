@@ -385,9 +385,7 @@ func (c *Core) beatAnswer(o *owner, b *beat) *HeartbeatAckItem {
 	}
 	item.Match = b.count == len(l.held) && b.xor == l.xor
 	if !item.Match {
-		for _, t := range sortedKeys(l.held) {
-			item.Held = append(item.Held, HeldLock{Seq: l.held[t].Seq, Token: t})
-		}
+		item.Held = sortedKeys(l.held)
 	}
 	return item
 }

@@ -260,8 +260,6 @@ func (p *printer) known(x any) (string, bool) {
 		return "{" + p.view(x) + "}", true
 	case ownership.Member:
 		return p.node(x.ID), true
-	case ownership.HeldLock:
-		return fmt.Sprintf("#%d token %s", x.Seq, p.token(x.Token)), true
 	case ownership.Configuration:
 		return p.configuration(x), true
 	case ownership.Echo:

@@ -123,7 +123,7 @@ func TestExtremes(t *testing.T) {
 		ownership.Acquire{Key: long(1), Note: long(256), Name: long(256), TTL: maxDuration},
 		ownership.Refused{Code: 255, Detail: long(1024)},
 		ownership.Accept{Writes: []ownership.Write{{Key: "a", Record: &ownership.Record{Key: "a", Holders: make([]ownership.Holder, maxHolders)}}}},
-		ownership.HeartbeatAck{Items: []ownership.HeartbeatAckItem{{Held: slicesOf(100_000, ownership.HeldLock{Seq: 1, Token: 1})}}},
+		ownership.HeartbeatAck{Items: []ownership.HeartbeatAckItem{{Held: slicesOf(100_000, uint64(1))}}},
 		ownership.Confirm{Items: slicesOf(4096, ownership.ConfirmItem{Partition: 200, Term: 1 << 30, Round: 1})},
 		ownership.Heartbeat{Items: slicesOf(4096, ownership.HeartbeatItem{})},
 		ownership.Settled{Items: slicesOf(4096, ownership.SettledItem{})},

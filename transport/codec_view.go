@@ -199,21 +199,15 @@ func heartbeatItem(c *coder, v *ownership.HeartbeatItem) {
 	c.close(outer)
 }
 
-func heldLock(c *coder, v *ownership.HeldLock) {
-	outer := c.open(2)
-	unsigned(c, &v.Seq)
-	unsigned(c, &v.Token)
-	c.close(outer)
-}
-
 func heartbeatAckItem(c *coder, v *ownership.HeartbeatAckItem) {
-	outer := c.open(7)
+	outer := c.open(8)
 	unsigned(c, &v.Partition)
 	unsigned(c, &v.Term)
 	unsigned(c, &v.Lease)
 	unsigned(c, &v.Beat)
 	signed(c, &v.Echo)
 	boolean(c, &v.Match)
-	list(c, &v.Held, maxHeld, heldLock)
+	list(c, &v.Held, maxHeld, unsigned)
+	list(c, &v.Contended, maxHeld, unsigned)
 	c.close(outer)
 }

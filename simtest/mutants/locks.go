@@ -133,17 +133,17 @@ var locks = []Mutation{
 		Rule: "K4", Name: "an open request's token is released",
 		Why:   "the client releases what it is about to adopt when the answer comes, and believes in it",
 		Needs: "a client with a held lock and an open request of the same TTL in one partition; the grant's Answer later than the HeartbeatAck that lists it (jitter, loss of Answer, short TTL); another waiting",
-		Edits: []Edit{{"heartbeat.go", "if c.client.bySeq[l.Seq] == nil {", "if h := c.client.bySeq[l.Seq]; h == nil || h.state != holdHeld {"}},
+		Edits: []Edit{{"heartbeat.go", "if c.client.bySeq[seq] == nil {", "if h := c.client.bySeq[l.Seq]; h == nil || h.state != holdHeld {"}},
 	},
 	{
 		Rule: "K4", Name: "a released token is adopted",
 		Why:    "a lock that its program gave up is held again since the owner lists it",
 		Needs:  "Unlock of one of two locks of one lease, its Release lost or late, a heartbeat of the other meanwhile. Check: no Granted after Unlock; convergence",
 		Assert: "I15",
-		Edits: []Edit{{"heartbeat.go", "if c.client.bySeq[l.Seq] == nil {", `if h := c.client.bySeq[l.Seq]; h != nil && h.state != holdHeld {
+		Edits: []Edit{{"heartbeat.go", "if c.client.bySeq[seq] == nil {", `if h := c.client.bySeq[l.Seq]; h != nil && h.state != holdHeld {
 			c.adopt(h, Answer{Token: l.Token, Echo: item.Echo})
 		}
-		if c.client.bySeq[l.Seq] == nil {`}},
+		if c.client.bySeq[seq] == nil {`}},
 	},
 	{
 		Rule: "K4", Name: "what was granted since is missing",
@@ -152,12 +152,12 @@ var locks = []Mutation{
 		Edits: []Edit{{"heartbeat.go", "case h.since >= item.Beat:", "case false:"}},
 	},
 	{
-		Rule: "K4", Name: "plain xor of tokens as digest",
-		Why:   "two sets of the same number of tokens look the same, and a lock that is missing is renewed",
+		Rule: "K4", Name: "plain xor of numbers as digest",
+		Why:   "two sets of the same number of locks look the same, and a lock that is missing is renewed",
 		Needs: "an owner that has lost two locks that the client believes in, and has two others of the same lease",
 		Redundant: "an owner keeps what a client believes in (K3, T4, T6), so it can only have more, and the count shows that. A heartbeat that a Release overtook " +
 			"may seem to match, but renews nothing granted after it was sent, and the next one is right. The mix guards against faults of other rules",
-		Edits: []Edit{{"locks.go", "x := keyHash(key) + ", "if key != \"\" {\n\t\treturn uint64(t)\n\t}\n\tx := keyHash(key) + "}},
+		Edits: []Edit{{"locks.go", "x := keyHash(key) + ", "if key != \"\" {\n\t\treturn seq\n\t}\n\tx := keyHash(key) + "}},
 	},
 	{
 		Rule: "K5", Name: "a TTL above MaxTTL",
