@@ -67,7 +67,6 @@ const (
 	MaxValueBytes = 4096
 	MaxPermits    = 1 << 20 // of a semaphore
 	MaxHolders    = 1024    // of one key at a time; more wait
-	MaxQueueShown = 1024    // waiters that a KeyState lists; all are counted
 	MaxPartitions = 4096
 	MaxReplicas   = 7
 	MaxMembers    = 1024

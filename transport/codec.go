@@ -307,7 +307,7 @@ const maxDuration = 7 * 24 * time.Hour
 // duration writes or reads a duration from 0 to maxDuration.
 func duration(c *coder, v *time.Duration) { durationTo(c, v, maxDuration) }
 
-// elapsed is a duration without an upper bound: nobody adds it to a time.
+// elapsed is a duration without an upper bound, for people: nobody adds it to a time.
 func elapsed(c *coder, v *time.Duration) { durationTo(c, v, math.MaxInt64) }
 
 func durationTo(c *coder, v *time.Duration, most time.Duration) {

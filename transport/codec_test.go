@@ -137,6 +137,7 @@ func TestExtremes(t *testing.T) {
 		ownership.Acquire{Key: "k", Mode: ownership.Permits(ownership.MaxPermits, ownership.MaxPermits)},
 		ownership.Acquire{Key: "k", Mode: ownership.Mode{Weight: 1, Of: 1}},
 		ownership.Release{Heir: long(256)},
+		ownership.Answer{Reason: ownership.Reason{Code: ownership.ReasonNoLease, Left: 1<<63 - 1}},
 		ownership.Alter{Number: 1<<64 - 1, What: 255, Value: make([]byte, 4096)},
 		ownership.Query{Page: true},
 		ownership.Query{Key: long(512), Page: true},

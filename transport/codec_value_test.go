@@ -58,7 +58,7 @@ func longest(r *rand.Rand) ownership.KeyState {
 			Delay: maxDuration, Lost: true, Altered: 1<<64 - 1, Since: 1<<63 - 1,
 		}, Left: maxDuration})
 	}
-	for range ownership.MaxQueueShown {
+	for range maxWaiters {
 		k.Queue = append(k.Queue, ownership.WaiterState{Client: 1<<64 - 1, Name: text(ownership.MaxNameBytes),
 			Note: text(ownership.MaxNoteBytes), Mode: ownership.ForUpdate, Waited: 1<<63 - 1})
 	}

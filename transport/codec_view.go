@@ -12,6 +12,7 @@ const (
 	maxItems   = 1 << 16 // of a message about several partitions
 	maxHeld    = 1 << 17 // of an answer to one digest
 	maxKeys    = 1 << 16 // of a report
+	maxWaiters = 1 << 10 // that a KeyState lists
 	maxApart   = 1 << 16
 	maxChunks  = 1 << 16
 	maxCount   = 1<<31 - 1
@@ -195,7 +196,7 @@ func chunk(c *coder, number, chunks *int) {
 func reason(c *coder, v *ownership.Reason) {
 	outer := c.open(5)
 	unsigned(c, &v.Code)
-	duration(c, &v.Left)
+	elapsed(c, &v.Left)
 	whole(c, &v.Ahead, maxCount)
 	optional(c, &v.Holder, holder)
 	whole(c, &v.Others, maxCount)
@@ -246,7 +247,7 @@ func keyState(c *coder, v *ownership.KeyState) {
 	outer := c.open(5)
 	key(c, &v.Key)
 	list(c, &v.Holders, ownership.MaxHolders, holderState)
-	list(c, &v.Queue, ownership.MaxQueueShown, waiterState)
+	list(c, &v.Queue, maxWaiters, waiterState)
 	whole(c, &v.Waiting, maxCount)
 	pointer(c, &v.Value, value)
 	c.close(outer)
