@@ -17,7 +17,7 @@ func TestWeight(t *testing.T) {
 		fill(r, v)
 		grow(v)
 		m := v.Interface().(ownership.Message)
-		if size, w := memory(v), weight(m); w < size*4/5 || w > 6*size+1000 {
+		if size, w := memory(v), weight(m); w < size*7/8 || w > 6*size+1000 {
 			t.Errorf("%T of %d bytes weighs %d", m, size, w)
 		}
 	}
