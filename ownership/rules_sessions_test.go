@@ -184,7 +184,10 @@ func TestK13NotRenewed(t *testing.T) {
 // K13: a grant whose answer never came is given back, and asked for anew.
 func TestK13NeverHeard(t *testing.T) {
 	w := members(viewOf(a, b, c, d, e))
-	w.lose = func(from, to NodeID, m Message) bool { x, is := m.(Answer); return is && to == d && x.Outcome == OutcomeGranted }
+	w.lose = func(from, to NodeID, m Message) bool {
+		x, is := m.(Answer)
+		return is && to == d && x.Outcome == OutcomeGranted
+	}
 	w.ask(d, 1, "k", Exclusive)
 	token := w.key("k").record.Holders[0].Token
 	w.input(e, Evict{Handle: 1, Key: "k", Token: token})
