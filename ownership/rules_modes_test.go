@@ -204,6 +204,32 @@ func TestK7MaxHolders(t *testing.T) {
 	check(t, k.record.valid(), "its record would be refused")
 }
 
+// K9: "A client that gives back what it has lost says so, and the place closes then.
+// Any other Release knows no delay": also one that comes when the lease has expired.
+func TestK9GivenBack(t *testing.T) {
+	w := members(viewOf(a, b, c, d, e))
+	delayed := func(h Handle, key string) {
+		w.input(d, Lock{Handle: h, Key: key, TTL: time.Second, Delay: 10 * time.Second})
+	}
+	delayed(1, "lost")
+	delayed(2, "late")
+	w.ask(e, 1, "lost", Exclusive)
+	w.ask(e, 2, "late", Exclusive)
+	of := func(key string) RequestID { return w.key(key).record.Holders[0].Request }
+	w.input(a, Receive{From: d, Mesh: 7, Message: Release{Request: of("lost"), Term: term, Lost: true}})
+	w.input(a, Receive{From: d, Mesh: 7, Message: Release{Request: of("late"), Term: term}})
+	check(t, w.key("lost").record.Holders[0].Lost && slices.Equal(w.holds(e), []Handle{2}), "holds %v; %+v", w.holds(e), w.key("lost").record)
+	w.wait(11 * time.Second)
+	check(t, len(w.holds(e)) == 2, "closed for ever")
+
+	delayed(4, "k")
+	w.lose = func(from, to NodeID, m Message) bool { return from == d || to == d }
+	w.wait(1100 * time.Millisecond)
+	check(t, w.key("k").record.Holders[0].Lost, "not lost")
+	w.input(a, Receive{From: d, Mesh: 7, Message: Release{Request: of("k"), Term: term}})
+	check(t, w.key("k") == nil, "a Release that comes too late does not open the place")
+}
+
 // G1 with long records: a message stays below what a frame takes, and what is kept
 // for those that are behind is bounded in bytes.
 func TestG1LongRecords(t *testing.T) {
