@@ -60,16 +60,11 @@ func (l *Lock) upgrade(ctx context.Context) error {
 			return l.node.unserved(ctx, l.key, last)
 		}
 	}
-	switch {
-	case a.err != nil:
-		return a.err
-	case a.result.Outcome == ownership.OutcomeAltered:
-		return nil
-	case a.result.Outcome == ownership.OutcomeBusy:
-		return because("it may be upgraded by another as well, and each would wait for the other: "+heldBy(a.result.Holder, l.node.client)+
-			"; unlock this one, or take it with Update", ErrLocked)
+	if a.err == nil && a.result.Outcome == ownership.OutcomeBusy {
+		return because("another holder may be upgraded as well, and each would wait for the other: "+heldBy(a.result.Holder, l.node.client)+
+			"; unlock this lock and take it anew, with Update where it is to be upgraded", ErrLocked)
 	}
-	return because("its owner no longer has the lock", ErrLost)
+	return a.outcome()
 }
 
 // Downgrade makes a lock shared that is exclusive or for update, at once: from the
@@ -97,13 +92,20 @@ func (l *Lock) downgrade(ctx context.Context) error {
 			return ended(ctx, ErrUnavailable, "the owner has not confirmed that the lock is shared; it goes on in the background")
 		}
 	}
+	return a.outcome()
+}
+
+// outcome is what a call that waited for it returns.
+func (a *alter) outcome() error {
 	switch {
 	case a.err != nil:
 		return a.err
 	case a.result.Outcome == ownership.OutcomeAltered:
 		return nil
+	case a.result.Outcome == ownership.OutcomeNotHeld:
+		return because("its owner no longer has the lock", ErrLost)
 	}
-	return because("its owner no longer has the lock", ErrLost)
+	return because("its owner refused it: are all nodes of one version?", ErrUnavailable)
 }
 
 // startMode begins a change of mode, or joins one that is under way. It returns

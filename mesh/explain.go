@@ -44,8 +44,8 @@ func (n *Node) Explain(ctx context.Context, key string) string {
 	if p := q.pending.Load(); p != nil {
 		last = *p
 	}
-	if v := n.view.Load(); v != nil && last.Owner == 0 && q.partition < len(v.Groups) {
-		last.Owner = v.Groups[q.partition].Owner()
+	if n.view.Load() == nil {
+		last.Reason.Code = ownership.ReasonNoView
 	}
 	return n.unservedText(q.partition, last)
 }
@@ -105,7 +105,11 @@ func nextView(s ownership.Status) string {
 
 // pendingText says in words why a request in a partition is still open.
 func (n *Node) pendingText(partition int, p ownership.Pending) string {
-	return pendingText(n.view.Load(), partition, p, n.client)
+	view := n.view.Load()
+	if p.Owner == 0 && view != nil && partition < len(view.Groups) {
+		p.Owner = view.Groups[partition].Owner()
+	}
+	return pendingText(view, partition, p, n.client)
 }
 
 func pendingText(v *ownership.View, partition int, p ownership.Pending, self ownership.ClientID) string {
@@ -136,23 +140,20 @@ func pendingText(v *ownership.View, partition int, p ownership.Pending, self own
 	case ownership.ReasonFull:
 		return where + "the queue of its owner " + owner + " is full"
 	}
-	return where + "no answer yet"
+	return where + "its owner " + owner + " has not answered yet"
 }
 
 // queuedText says who is before a request.
 func queuedText(r ownership.Reason, self ownership.ClientID) string {
 	text := heldBy(r.Holder, self)
+	if r.Holder.Lost && r.Left > 0 {
+		text = fmt.Sprintf("closed for %v more after its holder %s was lost (lock-delay)", span(r.Left), r.Holder.Name)
+	}
 	switch {
 	case r.Others == 1:
 		text += " and 1 other"
 	case r.Others > 1:
 		text += fmt.Sprintf(" and %d others", r.Others)
-	}
-	if r.Holder.Lost {
-		text = "closed after its holder " + r.Holder.Name + " was lost (lock-delay)"
-		if r.Left > 0 {
-			text = fmt.Sprintf("closed for %v more after its holder %s was lost (lock-delay)", span(r.Left), r.Holder.Name)
-		}
 	}
 	if r.Ahead > 0 {
 		text += fmt.Sprintf(", %d ahead in line", r.Ahead)
@@ -176,6 +177,8 @@ func replicasOf(v *ownership.View, partition int) string {
 func heldBy(h ownership.Holder, self ownership.ClientID) string {
 	text := "held by " + h.Name
 	switch {
+	case h.Lost:
+		return "closed after its holder " + h.Name + " was lost (lock-delay)"
 	case h.Request.Client == self && h.Mode == ownership.Exclusive:
 		text += ", this node itself (locks are not reentrant)"
 	case h.Request.Client == self:

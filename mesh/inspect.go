@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
@@ -104,7 +105,9 @@ func (n *Node) evict(ctx context.Context, key string, token uint64) error {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		why := "the holder has not let go yet"
-		if q.pending.Load() != nil {
+		if p := q.pending.Load(); p != nil && p.Reason.Code == ownership.ReasonQueued {
+			why = fmt.Sprintf("%s, who has been told to let go within %v", heldBy(p.Reason.Holder, n.client), span(p.Reason.Left))
+		} else if p != nil {
 			why = n.openText(q)
 		}
 		return ended(ctx, ErrUnavailable, why+"; it goes on in the background")

@@ -34,6 +34,7 @@ type loop struct {
 	addrs   map[ownership.NodeID]string // what the transport has learned
 	again   []ownership.Input           // for the step after this one
 	swept   ownership.Time              // when addrs was last swept
+	told    ownership.Time              // when the core was last told the wall clock
 	foundAt ownership.Time              // until when a newly founded mesh waits, 0 if it does not
 	member  bool                        // the newest view has this node
 	serving bool                        // the membership lease is valid
@@ -101,10 +102,12 @@ func (l *loop) turn(m *mail) {
 	}
 	m.in = append(m.in, l.again...)
 	l.again = l.again[:0]
-	if l.n.view.Load() == nil {
-		m.in = append(m.in, ownership.Tick{Wall: l.n.env.Clock.Wall().Unix()})
-	}
 	now := l.n.now()
+	if l.n.view.Load() == nil || now-l.told >= ownership.Time(time.Second) {
+		l.told = now
+		wall := l.n.env.Clock.Wall()
+		m.in = append(m.in, ownership.Tick{Wall: wall.Unix(), WallMilli: wall.UnixMilli()})
+	}
 	if len(m.in) > 0 || now >= l.wake {
 		l.step(now, m.in)
 	}

@@ -108,10 +108,10 @@ func (l *Lock) write(ctx context.Context, what ownership.AlterCode, v []byte) er
 	switch {
 	case a.err != nil:
 		return because(a.err.Error()+", before its owner confirmed the write"+unknown, a.err, ErrUnavailable)
-	case a.result.Outcome == ownership.OutcomeAltered:
-		return nil
+	case a.result.Outcome == ownership.OutcomeNotHeld:
+		return l.notHolder(ctx, l.Err())
 	}
-	return l.notHolder(ctx, l.Err())
+	return a.outcome()
 }
 
 // startWrite returns nil, and how the lock ended if it has, if there is nothing to
