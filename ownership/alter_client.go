@@ -117,6 +117,10 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 			c.send(from, AskView{c.view.Epoch})
 		}
 	case OutcomeWaiting:
+		if m.Reason.Code != ReasonQueued { // its owner is about to serve
+			ch.next = earlier(ch.next, c.now.add(c.cfg.Params.resendEvery()))
+			c.wakeAt(ch.next)
+		}
 		if ch.reason != m.Reason && !ch.undo {
 			c.notify(Pending{Handle: h.handle, Op: ch.op, Owner: from, Reason: m.Reason})
 		}

@@ -469,6 +469,9 @@ func (cl *client) changeMesh(c *Core) {
 			c.lose(h, LostOtherMesh)
 		}
 	}
+	for _, k := range cl.looks {
+		k.term, k.seen = 0, 0
+	}
 	for _, h := range slices.Clone(cl.asking) {
 		h.ticket, h.term = Ticket{}, 0
 		if h.state == holdReleasing { // nobody is left who could hold it

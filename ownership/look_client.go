@@ -107,6 +107,8 @@ func (c *Core) onReport(from NodeID, m Report) {
 			c.send(from, AskView{c.view.Epoch})
 		}
 	case OutcomeWaiting:
+		k.next = earlier(k.next, c.now.add(c.cfg.Params.resendEvery()))
+		c.wakeAt(k.next)
 		c.whyLook(k, m.Reason)
 	case OutcomeInvalid:
 		c.clientUnlook(k.in.Handle)

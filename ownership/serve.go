@@ -327,6 +327,9 @@ func (c *Core) prepareAnswer(o *owner, a *pending) {
 // explain tells a client why its request is open. It is a hint: it rests on
 // nothing and decides nothing.
 func (c *Core) explain(o *owner, to NodeID, id RequestID, ticket Ticket, why Reason) {
+	if why.Holder.Lost {
+		why.Left = o.table.untilOpen(why.Holder, c.now)
+	}
 	c.send(to, Answer{Request: id, Partition: o.partition, Term: o.term, Outcome: OutcomeWaiting, Ticket: ticket, Reason: why})
 }
 
@@ -347,6 +350,16 @@ func (t *table) whyQueued(r *request) Reason {
 		why.Holder, why.Others = k.record.Holders[0], len(k.record.Holders)-1
 	}
 	return why
+}
+
+// untilOpen is how long a holder's place stays closed after it was lost (K9).
+func (t *table) untilOpen(h Holder, now Time) time.Duration {
+	for _, e := range t.endings {
+		if h.Lost && e.request.id == h.Request {
+			return max(0, e.until.since(now))
+		}
+	}
+	return 0
 }
 
 // whyNot says why an owner does not serve.

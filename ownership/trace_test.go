@@ -90,6 +90,8 @@ type stage struct {
 	handles map[string]ownership.Handle // "node key": of the newest Lock
 	names   map[nodeHandle]string       // key
 	handle  ownership.Handle
+	tokens  map[string]ownership.Token // "node key": of its newest grant
+	op      uint64
 	drops   []drop
 	hidden  map[string]bool
 	only    map[string]bool // not nil: nothing else is shown
@@ -111,7 +113,7 @@ func (s *stage) reset() {
 	w := simtest.New(1)
 	w.Net.MinDelay, w.Net.MeanDelay = time.Millisecond, 0
 	*s = stage{w: w, labels: map[ownership.NodeID]string{}, nodes: map[string][]ownership.NodeID{}, keys: map[ownership.RequestID]string{},
-		handles: map[string]ownership.Handle{}, names: map[nodeHandle]string{}, hidden: map[string]bool{}}
+		handles: map[string]ownership.Handle{}, names: map[nodeHandle]string{}, tokens: map[string]ownership.Token{}, hidden: map[string]bool{}}
 	s.config = ownership.Config{Founders: 3, Params: ownership.Params{Partitions: 1, Replicas: 3, MaxTTL: 20 * time.Second, MembershipTTL: 2 * time.Second, DriftPPM: 10_000}}
 	for _, kind := range strings.Fields("Contact AskView Renew RenewAck Settled SettledAck Heartbeat HeartbeatAck Confirm ConfirmAck Extended Pending Serving") {
 		s.hidden[kind] = true
@@ -197,7 +199,7 @@ func split(words []string) (args []string, flags map[string]string) {
 	flags = map[string]string{}
 	for _, w := range words {
 		key, value, found := strings.Cut(w, "=")
-		if found || slices.Contains([]string{"fresh", "try", "norenew"}, w) {
+		if found || slices.Contains([]string{"fresh", "try", "norenew", "watch", "novalue"}, w) {
 			flags[key] = value
 		} else {
 			args = append(args, w)

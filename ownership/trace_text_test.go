@@ -137,6 +137,12 @@ func (s *stage) event(n *simtest.Node, e ownership.Event) {
 			s.views = append(s.views, v.View)
 		}
 	}
+	switch e := e.(type) {
+	case ownership.Granted:
+		s.tokens[n.Name+" "+s.names[nodeHandle{n.Name, e.Handle}]] = e.Token
+	case ownership.Altered:
+		s.tokens[n.Name+" "+s.names[nodeHandle{n.Name, e.Handle}]] = e.Token
+	}
 	s.add(kindOf(e), line{at: s.w.Now, from: []string{s.name(n.Core.ID())}, text: s.eventText(n, e)})
 }
 
