@@ -91,6 +91,7 @@ func nextView(s ownership.Status) string {
 			missing = append(missing, shortName(s.View, id))
 		}
 	}
+	slices.Sort(missing)
 	need -= len(s.View.Voters) - len(missing)
 	switch {
 	case need <= 0:
