@@ -183,7 +183,7 @@ func (c *Core) startAsking(h *hold) {
 	delete(cl.bySeq, h.seq)
 	cl.drop(h)
 	cl.seq++
-	h.seq, h.state, h.term, h.first, h.releases = cl.seq, holdAsking, 0, 0, 0
+	h.seq, h.state, h.term, h.first, h.releases, h.contended = cl.seq, holdAsking, 0, 0, 0, false
 	cl.bySeq[h.seq] = h
 	cl.asking = append(cl.asking, h)
 	h.next = c.now
@@ -421,6 +421,9 @@ func (c *Core) adopt(h *hold, m Answer) {
 	h.state, h.token, h.deadline, h.mode = holdHeld, m.Token, deadline, h.in.Mode
 	c.joinSlot(h, m.Echo.time())
 	c.notify(Granted{h.handle, m.Token, deadline})
+	if h.contended { // K14: the notice came before the grant
+		c.notify(Contended{h.handle})
+	}
 	if next := c.client.holds[h.follower]; next != nil && next.state == holdBehind {
 		c.startAsking(next) // K11
 	}
