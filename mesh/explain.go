@@ -22,7 +22,9 @@ func (n *Node) Explain(ctx context.Context, key string) string {
 	if wrong := checkKey(key); wrong != "" {
 		return "no lock can have this key: " + wrong
 	}
+	last := ownership.Pending{} // what was waited for, if nothing is heard
 	if _, has := ctx.Deadline(); !has {
+		last.Reason.Code = ownership.ReasonNoAnswer
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, askFor)
 		defer cancel()
@@ -40,7 +42,6 @@ func (n *Node) Explain(ctx context.Context, key string) string {
 		return "this node is closed, or leaving: it asks for no locks"
 	}
 	n.unlook(q)
-	last := ownership.Pending{Reason: ownership.Reason{Code: ownership.ReasonNoAnswer}}
 	if p := q.pending.Load(); p != nil {
 		last = *p
 	}
@@ -68,8 +69,8 @@ func (n *Node) unservedText(partition int, p ownership.Pending) string {
 		switch p.Reason.Code {
 		case ownership.ReasonNoView:
 			more = l.waiting(s)
-		case ownership.ReasonNoAnswer, ownership.ReasonNoLease, ownership.ReasonNoQuorum:
-			more = nextView(s)
+		case ownership.ReasonNone, ownership.ReasonNoAnswer, ownership.ReasonNoLease, ownership.ReasonNoQuorum:
+			more = nextView(s, p.Reason.Code != ownership.ReasonNone)
 		}
 	})
 	if more != "" {
@@ -78,9 +79,9 @@ func (n *Node) unservedText(partition int, p ownership.Pending) string {
 	return text
 }
 
-// nextView says whether another owner can be agreed on, and who must come back
-// for that if not.
-func nextView(s ownership.Status) string {
+// nextView says who must come back so that another owner can be agreed on; or that
+// one can be, if somebody is known to be silent.
+func nextView(s ownership.Status, silent bool) string {
 	if s.View == nil {
 		return ""
 	}
@@ -94,6 +95,8 @@ func nextView(s ownership.Status) string {
 	slices.Sort(missing)
 	need -= len(s.View.Voters) - len(missing)
 	switch {
+	case need <= 0 && !silent:
+		return ""
 	case need <= 0:
 		return fmt.Sprintf("a majority of the voters answers: a view without the silent nodes is due within about %v", 3*s.View.Params.MembershipTTL)
 	case need == 1:

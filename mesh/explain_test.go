@@ -58,6 +58,11 @@ func TestExplain(t *testing.T) {
 		if took := time.Since(begin); took > 2*time.Second {
 			t.Errorf("took %v", took)
 		}
+		over, cancel := context.WithCancel(bg)
+		cancel()
+		if got := nodes[0].Explain(over, key); !strings.Contains(got, "has not answered yet") {
+			t.Error(got)
+		}
 		nodes[1].Close()
 		says(nodes[1], "this node is closed")
 	})
@@ -89,15 +94,18 @@ func TestNextView(t *testing.T) {
 		{[]ownership.NodeID{1, 2}, "next view needs c, d or e"},
 		{[]ownership.NodeID{1, 2, 5}, "a majority of the voters answers: a view without the silent nodes is due within about 6s"},
 	} {
-		if got := nextView(ownership.Status{View: v, Heard: c.heard}); got != c.want {
+		if got := nextView(ownership.Status{View: v, Heard: c.heard}, true); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 	}
-	v.Voters = v.Voters[:2]
-	if got := nextView(ownership.Status{View: v}); got != "next view needs a and b" {
+	if got := nextView(ownership.Status{View: v, Heard: v.Voters}, false); got != "" {
 		t.Error(got)
 	}
-	if got := nextView(ownership.Status{}); got != "" {
+	v.Voters = v.Voters[:2]
+	if got := nextView(ownership.Status{View: v}, false); got != "next view needs a and b" {
+		t.Error(got)
+	}
+	if got := nextView(ownership.Status{}, true); got != "" {
 		t.Error(got)
 	}
 }
