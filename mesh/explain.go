@@ -22,18 +22,17 @@ func (n *Node) Explain(ctx context.Context, key string) string {
 	if wrong := checkKey(key); wrong != "" {
 		return "no lock can have this key: " + wrong
 	}
-	last := ownership.Pending{} // what was waited for, if nothing is heard
+	patience := ctx
 	if _, has := ctx.Deadline(); !has {
-		last.Reason.Code = ownership.ReasonNoAnswer
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, askFor)
+		patience, cancel = context.WithTimeout(ctx, askFor)
 		defer cancel()
 	}
 	q := n.newLook(key)
 	err := n.look(q, ownership.Look{Handle: q.handle, Key: key})
 	var a answer
 	if err == nil {
-		a, err = n.next(ctx, q)
+		a, err = n.next(patience, q)
 	}
 	switch {
 	case err == nil && len(a.looked.Keys) == 1:
@@ -42,11 +41,13 @@ func (n *Node) Explain(ctx context.Context, key string) string {
 		return "this node is closed, or leaving: it asks for no locks"
 	}
 	n.unlook(q)
+	var last ownership.Pending
 	if p := q.pending.Load(); p != nil {
 		last = *p
-	}
-	if n.view.Load() == nil {
+	} else if n.view.Load() == nil {
 		last.Reason.Code = ownership.ReasonNoView
+	} else if ctx.Err() == nil { // it had its second
+		last.Reason.Code = ownership.ReasonNoAnswer
 	}
 	return n.unservedText(q.partition, last)
 }
@@ -64,19 +65,25 @@ func (n *Node) unserved(ctx context.Context, key string, last ownership.Pending)
 func (n *Node) unservedText(partition int, p ownership.Pending) string {
 	text := n.pendingText(partition, p)
 	var more string
-	n.ask(func(l *loop) {
-		s := l.core.Status(n.now())
-		switch p.Reason.Code {
-		case ownership.ReasonNoView:
-			more = l.waiting(s)
-		case ownership.ReasonNone, ownership.ReasonNoAnswer, ownership.ReasonNoLease, ownership.ReasonNoQuorum:
-			more = nextView(s, p.Reason.Code != ownership.ReasonNone)
-		}
-	})
+	switch code := p.Reason.Code; code {
+	case ownership.ReasonNoView:
+		n.ask(func(l *loop) { more = l.waiting(l.lately()) })
+	case ownership.ReasonNone, ownership.ReasonNoAnswer, ownership.ReasonNoLease, ownership.ReasonNoQuorum:
+		n.ask(func(l *loop) { more = nextView(l.lately(), code != ownership.ReasonNone) })
+	}
 	if more != "" {
 		text += "; " + more
 	}
 	return text
+}
+
+// lately is the core's status of this moment or a little before: many calls may
+// end at once, and each says why.
+func (l *loop) lately() ownership.Status {
+	if now := l.n.now(); l.statusAt == 0 || now-l.statusAt >= ownership.Time(100*time.Millisecond) {
+		l.status, l.statusAt = l.core.Status(now), now
+	}
+	return l.status
 }
 
 // nextView says who must come back so that another owner can be agreed on; or that
