@@ -158,6 +158,8 @@ func (l *loop) on(e ownership.Event) {
 		l.close(e.Handle, func(k *Lock) { k.onRefused(because(heldBy(e.Holder, l.n.client), ErrLocked)) })
 	case ownership.Invalid:
 		l.close(e.Handle, func(k *Lock) { k.onRefused(invalid(e.Why)) })
+	case ownership.Denied:
+		l.close(e.Handle, func(k *Lock) { k.onRefused(k.denied(e)) })
 	case ownership.Extended:
 		l.lock(e.Handle, func(k *Lock) { k.onExtended(e) })
 	case ownership.Lost:

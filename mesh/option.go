@@ -24,6 +24,12 @@ type options struct {
 	ttl     time.Duration
 	noRenew bool
 	note    string
+	mode    ownership.Mode
+	delay   time.Duration
+	called  func(*Lock)      // OnContended's
+	anchor  *Lock            // InLease: the held lock that is the lease; its TTL and noRenew count
+	after   ownership.Handle // LockAll: asked for once this one is held
+	wrong   string           // what an option found wrong with its arguments, "" if nothing
 }
 
 // TTL is how long the lock outlives its last confirmed renewal: a node that
@@ -48,7 +54,12 @@ func (p Params) resolve(key string, opts []Option) (options, error) {
 			opt(&o)
 		}
 	}
+	if o.anchor != nil {
+		o.ttl, o.noRenew = o.anchor.ttl, !o.anchor.renews
+	}
 	switch {
+	case o.wrong != "":
+		return o, invalid(o.wrong)
 	case key == "":
 		return o, invalid("the key is empty; a key has 1 to " + strconv.Itoa(maxKeyBytes) + " bytes")
 	case len(key) > maxKeyBytes:
