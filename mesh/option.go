@@ -2,7 +2,9 @@ package mesh
 
 import (
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -13,6 +15,7 @@ const (
 	maxKeyBytes  = ownership.MaxKeyBytes
 	maxNoteBytes = ownership.MaxNoteBytes
 	defaultTTL   = 15 * time.Second
+	ttlUnset     = time.Duration(math.MinInt64) // TTL was not given
 )
 
 // Option is an option of Lock, TryLock and Do. Of two that say the same thing
@@ -27,7 +30,8 @@ type options struct {
 	mode    ownership.Mode
 	delay   time.Duration
 	called  func(*Lock)      // OnContended's
-	anchor  *Lock            // InLease: the held lock that is the lease; its TTL and noRenew count
+	lease   *Lease           // InLease
+	set     *LockSet         // LockAll
 	after   ownership.Handle // LockAll: asked for once this one is held
 	wrong   string           // what an option found wrong with its arguments, "" if nothing
 }
@@ -48,14 +52,15 @@ func Note(s string) Option { return func(o *options) { o.note = s } }
 
 // resolve checks key and opts and fills in defaults.
 func (p Params) resolve(key string, opts []Option) (options, error) {
-	o := options{ttl: min(defaultTTL, p.MaxTTL)}
+	o := options{ttl: ttlUnset}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(&o)
 		}
 	}
-	if o.anchor != nil {
-		o.ttl, o.noRenew = o.anchor.ttl, !o.anchor.renews
+	o.checkLease()
+	if o.ttl == ttlUnset {
+		o.ttl = min(defaultTTL, p.MaxTTL)
 	}
 	switch {
 	case o.wrong != "":
@@ -64,6 +69,8 @@ func (p Params) resolve(key string, opts []Option) (options, error) {
 		return o, invalid("the key is empty; a key has 1 to " + strconv.Itoa(maxKeyBytes) + " bytes")
 	case len(key) > maxKeyBytes:
 		return o, invalid(fmt.Sprintf("the key has %d bytes; a key has 1 to %d: hash a longer one", len(key), maxKeyBytes))
+	case strings.HasPrefix(key, leasePrefix):
+		return o, invalid("the key begins with " + quote(leasePrefix) + ", as only those of leases do")
 	case o.ttl <= 0:
 		return o, invalid(fmt.Sprintf("TTL is %v; it must be above 0, and is %v by default", o.ttl, min(defaultTTL, p.MaxTTL)))
 	case o.ttl > p.MaxTTL:
