@@ -239,12 +239,14 @@ func (l *Lock) held() bool {
 	return l.phase == lockHeld
 }
 
-// giveBack releases a held lock and waits for nothing. heir, if it is not "", is the
-// node among those that wait that has it next (K14).
-func (l *Lock) giveBack(cause error, heir string) {
-	if l.release(cause) {
+// giveBack releases the lock and waits for nothing. It reports whether it was held.
+// heir, if it is not "", is the node among those that wait that has it next (K14).
+func (l *Lock) giveBack(cause error, heir string) bool {
+	held := l.release(cause)
+	if held {
 		l.node.mail.post(ownership.Unlock{Handle: l.handle, Heir: heir})
 	}
+	return held
 }
 
 // release ends a held lock and reports whether the core must be told.
