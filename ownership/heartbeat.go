@@ -190,6 +190,9 @@ func (c *Core) renewed(from NodeID, s *slot, item HeartbeatAckItem) {
 	s.echo = max(s.echo, item.Echo.time())
 	s.deadline = never
 	for _, h := range s.sorted() {
+		if h.state != holdHeld {
+			continue // lost with another one of its lease (K10)
+		}
 		// K4: the answer speaks of what was held before the renewal was sent.
 		switch {
 		case h.since >= item.Beat:
@@ -207,6 +210,7 @@ func (c *Core) renewed(from NodeID, s *slot, item HeartbeatAckItem) {
 			continue
 		}
 		s.deadline = earlier(s.deadline, h.deadline)
+		c.noteContended(h, slices.Contains(item.Contended, h.seq))
 	}
 	// K4: the client releases what it does not know, except tokens whose request
 	// is open.

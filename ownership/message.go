@@ -395,7 +395,7 @@ const (
 // Reason explains an open request.
 type Reason struct {
 	Code   ReasonCode
-	Left   time.Duration // ReasonLostWait: how long still
+	Left   time.Duration // ReasonLostWait, an Evict, a Holder that is Lost: how long still; ReasonNoLease: for how long already
 	Ahead  int           // ReasonQueued: waiters before this one
 	Holder Holder        // ReasonQueued: who has it, or one of those
 	Others int           // ReasonQueued: holders beside Holder

@@ -61,9 +61,11 @@ type pending struct {
 	began   Time      // … and when its round began, or its Accept was sent
 	request RequestID // to a request …
 	release bool      // … to its Release
+	alters  uint64    // … to its Alter of this number
 	beat    *beat     // or to a heartbeat
+	query   *query    // or to a Query
 	// Made when its round begins: the one or the other.
-	answer Message // an Answer
+	answer Message // an Answer or a Report
 	ack    *HeartbeatAckItem
 }
 
@@ -367,7 +369,7 @@ func (c *Core) release(o *owner) {
 		case a.to == 0: // its client has closed the request
 		case c.buggify(AnswerLost):
 		case a.answer != nil:
-			o.assertAnswerTerm(a.answer.(Answer).Term)
+			o.assertAnswerTerm(termOf(a.answer))
 			c.send(a.to, a.answer)
 		default:
 			o.assertAnswerTerm(a.ack.Term)
@@ -376,6 +378,13 @@ func (c *Core) release(o *owner) {
 	}
 	clear(o.certain[len(kept):])
 	o.certain = kept
+}
+
+func termOf(m Message) Term {
+	if r, ok := m.(Report); ok {
+		return r.Term
+	}
+	return m.(Answer).Term
 }
 
 // sendMissing sends a replica what it has not: writes, or a snapshot if the
