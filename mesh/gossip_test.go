@@ -237,7 +237,7 @@ func TestPendingText(t *testing.T) {
 	v := &ownership.View{Members: []ownership.Member{{ID: 5, Name: "payments-2", Addr: "127.0.0.1:7001"}}}
 	seen := map[string]bool{}
 	for code := ownership.ReasonNone; code <= ownership.ReasonFull; code++ {
-		text := pendingText(v, "k", 271, ownership.Pending{Owner: 5, Reason: ownership.Reason{Code: code, Left: time.Second, Ahead: 2,
+		text := pendingText(v, 17, ownership.Pending{Owner: 5, Reason: ownership.Reason{Code: code, Left: time.Second, Ahead: 2,
 			Holder: ownership.Holder{Name: "worker-3", Note: "night run"}}}, 1)
 		if seen[text] || text == "" {
 			t.Errorf("%d: %q", code, text)

@@ -37,6 +37,13 @@ type Lock struct {
 	closedErr error // Unlock's result once closed is closed
 	pending   ownership.Pending
 	beats     []chan<- error // waiting Renew calls, each of cap 1
+	mode      ownership.Mode // as confirmed; a Downgrade counts from its call (K8)
+	alters    []*alter       // under way, in the order of their numbers
+	ops       uint64         // the last number of an alter
+	down      uint64         // that of the last Downgrade
+	regrets   uint64         // that of the last Upgrade that was given up
+	before    ownership.Mode // what the mode was then
+	contended contention
 	ctx       context.Context
 	cancel    context.CancelCauseFunc // nil until Context was called
 }
@@ -81,6 +88,7 @@ func (s State) String() string {
 func newLock(n *Node, key string, h ownership.Handle, o options) *Lock {
 	return &Lock{
 		node: n, key: key, handle: h, ttl: o.ttl, renews: !o.noRenew, lease: o.lease, set: o.set,
+		mode: o.mode.core(), contended: contention{call: o.called},
 		granted: make(chan error, 1), done: make(chan struct{}), closed: make(chan struct{}),
 	}
 }
@@ -88,7 +96,8 @@ func newLock(n *Node, key string, h ownership.Handle, o options) *Lock {
 // Key is the key that is locked.
 func (l *Lock) Key() string { return l.key }
 
-// Token is the fencing token: it strictly rises over the grants of the key.
+// Token is the fencing token: it strictly rises over the grants of the key, and
+// an Upgrade is one: it raises the token of this lock.
 // Whoever writes to something that the lock protects sends it along, and the
 // receiver refuses a token below the highest it has seen: no clock is then
 // needed for the protection to hold. (Kleppmann, "How to do distributed
@@ -276,6 +285,7 @@ func (l *Lock) end(err error) {
 		beat <- err
 	}
 	l.beats = nil
+	l.endAlters(err)
 	if l.cancel != nil {
 		l.cancel(err)
 	}
@@ -370,15 +380,6 @@ func (l *Lock) denied(e ownership.Denied) error {
 	return because("the request was denied", ErrUnavailable)
 }
 
-// capacityText says what the capacity of a key is that is held so.
-func capacityText(h ownership.Holder) string {
-	switch h.Mode {
-	case ownership.Exclusive, ownership.Shared, ownership.ForUpdate:
-		return "the key is no semaphore now"
-	}
-	return fmt.Sprintf("the key is a semaphore of %d permits now", h.Mode.Of)
-}
-
 // The following are called by the loop, when the core says so.
 
 func (l *Lock) onGranted(e ownership.Granted) {
@@ -447,6 +448,10 @@ func (l *Lock) onReleased(e ownership.Released) {
 func (l *Lock) onPending(e ownership.Pending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if e.Op != 0 {
+		l.onAlterPending(e)
+		return
+	}
 	l.pending = e
 }
 

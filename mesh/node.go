@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
+	"github.com/lockmesh/lockmesh/ring"
 	"github.com/lockmesh/lockmesh/transport"
 )
 
@@ -186,7 +187,7 @@ func (n *Node) request(key string, try bool, o options) (*Lock, error) {
 	if n.closing.Load() {
 		return nil, ErrClosed
 	}
-	in := ownership.Lock{Handle: ownership.Handle(n.handles.Add(1)), Key: key, TTL: o.ttl, Mode: o.mode, Try: try,
+	in := ownership.Lock{Handle: n.handle(), Key: key, TTL: o.ttl, Mode: o.mode.core(), Try: try,
 		NoRenew: o.noRenew, Note: o.note, Delay: o.delay, After: o.after}
 	l := newLock(n, key, in.Handle, o)
 	if o.lease != nil {
@@ -310,7 +311,15 @@ func nodeID(random func() uint64) ownership.NodeID {
 	}
 }
 
+// handle draws a name for something that is asked of the core.
+func (n *Node) handle() ownership.Handle { return ownership.Handle(n.handles.Add(1)) }
+
+// partition is that of a key.
+func (n *Node) partition(key string) int { return ring.Partition(key, n.cfg.Params.Partitions) }
+
 func itoa(i int) string { return strconv.Itoa(i) }
+
+func utoa(u uint64) string { return strconv.FormatUint(u, 10) }
 
 // listenAddr is where a transport listens.
 func listenAddr(g transport.Gossip) netip.AddrPort {
