@@ -147,8 +147,9 @@ func TestLeaderCutOff(t *testing.T) {
 		nodes := w.fleet(3)
 		term := campaign(t, nodes[1], "old", TTL(4*time.Second))
 		led := make(chan time.Time)
+		var wg sync.WaitGroup
 		for _, i := range []int{0, 2} {
-			go func() {
+			wg.Go(func() {
 				next := campaign(t, nodes[i], "new", TTL(4*time.Second))
 				led <- time.Now()
 				if next.Token() <= term.Token() {
@@ -157,7 +158,7 @@ func TestLeaderCutOff(t *testing.T) {
 				if err := next.Resign(within(t, time.Second)); err != nil {
 					t.Error(err)
 				}
-			}()
+			})
 		}
 		pass(time.Second)
 		w.net.Isolate("host-1:1")
@@ -178,6 +179,7 @@ func TestLeaderCutOff(t *testing.T) {
 				t.Error("the former leader has not heard of it")
 			}
 		}
+		wg.Wait()
 		if !errors.Is(term.Err(), ErrLost) {
 			t.Error(term.Err())
 		}

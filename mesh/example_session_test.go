@@ -157,11 +157,12 @@ func ExampleElection_Observe() {
 	defer cancel()
 
 	election := node.Election("scheduler")
-	go func() {
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		if _, err := election.Campaign(ctx, []byte("10.0.0.1:80")); err != nil {
 			log.Fatal(err)
 		}
-	}()
+	})
 	for leader, err := range election.Observe(ctx) {
 		if err != nil {
 			log.Fatal(err)
@@ -171,6 +172,7 @@ func ExampleElection_Observe() {
 			break
 		}
 	}
+	wg.Wait()
 	// Output: worker-1 leads at 10.0.0.1:80
 }
 
