@@ -275,7 +275,7 @@ func (h Holder) text(now time.Time) string {
 	if h.Evicted {
 		return text + fmt.Sprintf(", told by an operator to let go within %v", span(h.Remaining))
 	}
-	return text + fmt.Sprintf(", for %v more at least", span(h.Remaining))
+	return text + fmt.Sprintf(", %v left unless renewed", span(h.Remaining))
 }
 
 // waits says who waits, and what the first of them waits for.
