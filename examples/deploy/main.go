@@ -30,7 +30,10 @@ const (
 
 // ttl is how long an environment stays locked when the machine that deploys to it is gone. A deployment
 // may take longer: its lock is renewed until it is unlocked. It is short here so that one can see that.
-const ttl = 3 * time.Second
+const ttl = 4 * time.Second
+
+// pause is between the acts of the story.
+const pause = 1500 * time.Millisecond
 
 func main() {
 	slog.SetLogLoggerLevel(slog.LevelWarn) // nodes log to slog.Default unless Config.Logger is set
@@ -91,7 +94,7 @@ func hangs(ctx context.Context, nodes []*mesh.Node) error {
 		return err
 	}
 	fmt.Println("production: #1842 by ann deploys, and hangs; its machine is well and renews the lock")
-	time.Sleep(ttl / 2)
+	time.Sleep(pause)
 	turns := make(chan turn)
 	waiting := []string{"#1843 by ben", "#1844 by cleo"}
 	for i, note := range waiting {
@@ -103,7 +106,7 @@ func hangs(ctx context.Context, nodes []*mesh.Node) error {
 			return err
 		}
 		fmt.Println("production:", note, "waits")
-		time.Sleep(ttl / 2)
+		time.Sleep(pause)
 	}
 	token, err := operate(ctx, console, hung)
 	if err != nil {
@@ -191,7 +194,7 @@ func joinAll(ctx context.Context, names ...string) ([]*mesh.Node, error) {
 			return nodes, err
 		}
 		nodes = append(nodes, n)
-		cfg.Seeds, cfg.Founders = []string{nodes[0].View().Members[0].Addr}, 2
+		cfg.Seeds, cfg.Founders = []string{nodes[0].Addr()}, 2
 	}
 	return nodes, nil
 }

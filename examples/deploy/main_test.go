@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"regexp"
@@ -48,8 +49,10 @@ func TestDeploy(t *testing.T) {
 	}
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), "DEPLOY_MAIN=1")
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
+	var stderr bytes.Buffer // the log of the nodes, which may have something to say on a busy machine
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	t.Logf("%s%s", out, stderr.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}

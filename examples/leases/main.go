@@ -179,7 +179,7 @@ func joinAll(ctx context.Context, names ...string) ([]*mesh.Node, error) {
 			return nodes, err
 		}
 		nodes = append(nodes, n)
-		cfg.Seeds, cfg.Founders = []string{nodes[0].View().Members[0].Addr}, 2
+		cfg.Seeds, cfg.Founders = []string{nodes[0].Addr()}, 2
 	}
 	return nodes, nil
 }
