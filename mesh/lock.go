@@ -375,7 +375,7 @@ func (l *Lock) denied(e ownership.Denied) error {
 	case ownership.DeniedLease:
 		return l.lease.over()
 	case ownership.DeniedSet:
-		return because("an earlier lock of the same call has ended", ErrLost)
+		return errSetEnded
 	}
 	return because("the request was denied", ErrUnavailable)
 }
