@@ -22,16 +22,17 @@ func (n *Node) Explain(ctx context.Context, key string) string {
 	if wrong := checkKey(key); wrong != "" {
 		return "no lock can have this key: " + wrong
 	}
+	patience := ctx
 	if _, has := ctx.Deadline(); !has {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, askFor)
+		patience, cancel = context.WithTimeout(ctx, askFor)
 		defer cancel()
 	}
 	q := n.newLook(key)
 	err := n.look(q, ownership.Look{Handle: q.handle, Key: key})
 	var a answer
 	if err == nil {
-		a, err = n.next(ctx, q)
+		a, err = n.next(patience, q)
 	}
 	switch {
 	case err == nil && len(a.looked.Keys) == 1:
@@ -40,12 +41,13 @@ func (n *Node) Explain(ctx context.Context, key string) string {
 		return "this node is closed, or leaving: it asks for no locks"
 	}
 	n.unlook(q)
-	last := ownership.Pending{Reason: ownership.Reason{Code: ownership.ReasonNoAnswer}}
+	var last ownership.Pending
 	if p := q.pending.Load(); p != nil {
 		last = *p
-	}
-	if n.view.Load() == nil {
+	} else if n.view.Load() == nil {
 		last.Reason.Code = ownership.ReasonNoView
+	} else if ctx.Err() == nil { // it had its second
+		last.Reason.Code = ownership.ReasonNoAnswer
 	}
 	return n.unservedText(q.partition, last)
 }
@@ -63,24 +65,30 @@ func (n *Node) unserved(ctx context.Context, key string, last ownership.Pending)
 func (n *Node) unservedText(partition int, p ownership.Pending) string {
 	text := n.pendingText(partition, p)
 	var more string
-	n.ask(func(l *loop) {
-		s := l.core.Status(n.now())
-		switch p.Reason.Code {
-		case ownership.ReasonNoView:
-			more = l.waiting(s)
-		case ownership.ReasonNoAnswer, ownership.ReasonNoLease, ownership.ReasonNoQuorum:
-			more = nextView(s)
-		}
-	})
+	switch code := p.Reason.Code; code {
+	case ownership.ReasonNoView:
+		n.ask(func(l *loop) { more = l.waiting(l.lately()) })
+	case ownership.ReasonNone, ownership.ReasonNoAnswer, ownership.ReasonNoLease, ownership.ReasonNoQuorum:
+		n.ask(func(l *loop) { more = nextView(l.lately(), code != ownership.ReasonNone) })
+	}
 	if more != "" {
 		text += "; " + more
 	}
 	return text
 }
 
-// nextView says whether another owner can be agreed on, and who must come back
-// for that if not.
-func nextView(s ownership.Status) string {
+// lately is the core's status of this moment or a little before: many calls may
+// end at once, and each says why.
+func (l *loop) lately() ownership.Status {
+	if now := l.n.now(); l.statusAt == 0 || now-l.statusAt >= ownership.Time(100*time.Millisecond) {
+		l.status, l.statusAt = l.core.Status(now), now
+	}
+	return l.status
+}
+
+// nextView says who must come back so that another owner can be agreed on; or that
+// one can be, if somebody is known to be silent.
+func nextView(s ownership.Status, silent bool) string {
 	if s.View == nil {
 		return ""
 	}
@@ -91,8 +99,11 @@ func nextView(s ownership.Status) string {
 			missing = append(missing, shortName(s.View, id))
 		}
 	}
+	slices.Sort(missing)
 	need -= len(s.View.Voters) - len(missing)
 	switch {
+	case need <= 0 && !silent:
+		return ""
 	case need <= 0:
 		return fmt.Sprintf("a majority of the voters answers: a view without the silent nodes is due within about %v", 3*s.View.Params.MembershipTTL)
 	case need == 1:

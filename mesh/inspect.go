@@ -13,7 +13,7 @@ import (
 type KeyState struct {
 	Key     string
 	Holders []Holder // in the order of their grants; none: the key is free
-	Queue   []Waiter // the first of those that wait, first in line first
+	Queue   []Waiter // those that wait, first in line first; the first 64 of them
 	Waiting int      // how many wait in all
 	Value   Value    // its Data is nil if there is none
 

@@ -14,7 +14,8 @@ import (
 //
 // A Lock is held until it is released or lost. Unless it was taken with NoRenew
 // it is renewed automatically until then, so it is lost only if no renewal was
-// confirmed for one TTL. Its holder learns of a loss from Done, by its own clock
+// confirmed for one TTL, if an operator takes it ([Node.Release]), or with the lease
+// that it shares the fate of (InLease). Its holder learns of a loss from Done, by its own clock
 // and at the latest at Deadline, whatever the network does.
 type Lock struct {
 	node   *Node

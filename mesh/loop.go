@@ -28,18 +28,20 @@ type loop struct {
 	core *ownership.Core
 	wake ownership.Time // when the core wants to be called at the latest
 
-	locks   map[ownership.Handle]*Lock // whose handles the core knows
-	looks   map[ownership.Handle]*look // likewise
-	roster  roster
-	addrs   map[ownership.NodeID]string // what the transport has learned
-	again   []ownership.Input           // for the step after this one
-	swept   ownership.Time              // when addrs was last swept
-	told    ownership.Time              // when the core was last told the wall clock
-	foundAt ownership.Time              // until when a newly founded mesh waits, 0 if it does not
-	member  bool                        // the newest view has this node
-	serving bool                        // the membership lease is valid
-	trouble []string                    // what the last contact with the seeds met with
-	said    seldom                      // log lines about peers
+	locks    map[ownership.Handle]*Lock // whose handles the core knows
+	looks    map[ownership.Handle]*look // likewise
+	roster   roster
+	addrs    map[ownership.NodeID]string // what the transport has learned
+	again    []ownership.Input           // for the step after this one
+	swept    ownership.Time              // when addrs was last swept
+	told     ownership.Time              // when the core was last told the wall clock
+	status   ownership.Status            // of the core at statusAt, for texts
+	statusAt ownership.Time
+	foundAt  ownership.Time // until when a newly founded mesh waits, 0 if it does not
+	member   bool           // the newest view has this node
+	serving  bool           // the membership lease is valid
+	trouble  []string       // what the last contact with the seeds met with
+	said     seldom         // log lines about peers
 
 	joined    chan struct{} // closed when the node first serves
 	refused   chan error    // cap 1: why it never will

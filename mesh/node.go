@@ -148,10 +148,12 @@ func (n *Node) awaitJoined(ctx context.Context) error {
 // When ctx ends first, nothing is held and the error is ctx.Err() as well as
 // ErrLocked, if all it waited for was its turn, or ErrUnavailable, if it could
 // not be served: no view, no quorum, an owner that does not answer. Its text says
-// what it was waiting for. Other errors: ErrInvalid, ErrClosed. All are *Error.
+// what it was waiting for. ErrCapacity: the key is held as another semaphore than
+// Permits asks for, or as none. Other errors: ErrInvalid, ErrClosed, and that of a
+// lease that has ended (InLease). All are *Error.
 //
-// Two locks of one key in one process exclude each other like any two. A lock
-// is not reentrant.
+// Without [Shared], [Update] or [Permits] the lock is exclusive. Two locks of one key
+// in one process exclude each other like any two. A lock is not reentrant.
 func (n *Node) Lock(ctx context.Context, key string, opts ...Option) (*Lock, error) {
 	return n.acquire(ctx, "Lock", key, false, opts)
 }

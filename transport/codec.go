@@ -403,7 +403,7 @@ func str(c *coder, v *string, most int, last *string) {
 		return
 	}
 	b := c.bytes(most)
-	if last == nil || len(b) == 0 { // an empty one is no reason to forget the last
+	if last == nil {
 		*v = string(b)
 		return
 	}

@@ -34,8 +34,9 @@ func TestSmallMessages(t *testing.T) {
 		most int
 	}{
 		{ownership.Alter{}, array + 2*number + array + 4*number + number + nothing + nothing},
-		{ownership.Release{}, array + 2*number + array + 3*number + text},
-		{ownership.Accept{Writes: []ownership.Write{{Key: "k", Record: &ownership.Record{Key: "k"}}}}, array + 3*number + array + array + 2*(text+1) + 2*array + nothing},
+		{ownership.Release{}, array + 2*number + array + 3*number + text + number},
+		{ownership.Accept{Writes: []ownership.Write{{Key: "k", Record: &ownership.Record{Key: "k", Holders: make([]ownership.Holder, 1)}}}},
+			array + 3*number + array + array + 2*(text+1) + 2*array + nothing + array + array + 12},
 		{ownership.Answer{Outcome: ownership.OutcomeGranted}, array + 2*number + array + 6*number + 3*nothing + number},
 		{ownership.Query{Page: true}, array + 8},
 	} {
@@ -112,8 +113,8 @@ func TestValuesAreCopied(t *testing.T) {
 	}
 }
 
-// A Release without an heir does not make the coder forget the name that the next
-// Acquire has: see coder.lastName.
+// A Release, which has no heir as a rule, does not make the coder forget the name
+// that the next Acquire has: see coder.lastName.
 func TestNamesAreKept(t *testing.T) {
 	acquire, release := encode(t, ownership.Acquire{Key: "k", Name: "node"}), encode(t, ownership.Release{})
 	c := newCoder()

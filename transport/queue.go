@@ -144,7 +144,7 @@ func (q *queue) drop() { *q = queue{} }
 // weight is about how much memory a message takes. A view is shared by all who
 // send or keep it, so it weighs nothing here.
 func weight(m ownership.Message) int {
-	const message, perItem, perNumber = 320, 80, 8
+	const message, perItem, perNumber = 384, 80, 8
 	n := message
 	switch m := m.(type) {
 	case ownership.Accept:
