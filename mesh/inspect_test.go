@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
@@ -38,6 +39,7 @@ func TestInspect(t *testing.T) {
 			t.Error(free)
 		}
 
+		pass(5 * time.Second) // clocks go on
 		l := must(t, nodes[0], key, Note("nightly export"), TTL(10*time.Second))
 		if err := l.SetValue(bg, []byte("v")); err != nil {
 			t.Error(err)
@@ -143,7 +145,7 @@ func TestRelease(t *testing.T) {
 		err := nodes[2].Release(bg, "k", l.Token()-1)
 		wantErr(t, err, []error{ErrNotHolder}, fmt.Sprint("token ", l.Token()-1), "held by node-0", "stuck job", fmt.Sprint("with token ", l.Token()))
 		wantErr(t, nodes[2].Release(bg, "free", 7), []error{ErrNotHolder}, "free")
-		wantErr(t, nodes[2].Release(bg, "k", 0), []error{ErrInvalid})
+		wantErr(t, nodes[2].Release(bg, "k", 0), []error{ErrInvalid}, "Inspect says")
 		wantErr(t, nodes[2].Release(bg, "", 7), []error{ErrInvalid})
 		pass(100 * time.Millisecond)
 		if l.Err() != nil || next.has() {
@@ -249,15 +251,19 @@ func TestLocks(t *testing.T) {
 		}
 
 		// Left early it asks for nothing more.
+		noneOpen := func() {
+			t.Helper()
+			synctest.Wait()
+			var open int
+			nodes[0].ask(func(l *loop) { open = len(l.looks) })
+			if open != 0 {
+				t.Error(open, "questions are still open")
+			}
+		}
 		for range nodes[0].Locks(context.Background()) {
 			break
 		}
-		pass(time.Second)
-		var open int
-		nodes[0].ask(func(l *loop) { open = len(l.looks) })
-		if open != 0 {
-			t.Error(open, "questions are still open")
-		}
+		noneOpen()
 
 		// Who can be listed is; then the error says what is missing.
 		w.net.Isolate("host-1:1")
@@ -273,6 +279,7 @@ func TestLocks(t *testing.T) {
 				n++
 			}
 		}
+		noneOpen()
 		wantErr(t, last, []error{ErrUnavailable, context.DeadlineExceeded}, fmt.Sprintf("%d of 16 partitions", missing), "node-1")
 		if n == 0 || n == len(want) || missing == 0 {
 			t.Errorf("%d keys without %d partitions", n, missing)

@@ -258,6 +258,15 @@ func TestValueStale(t *testing.T) {
 	})
 }
 
+// A question that the loop has no time left to take is answered too.
+func TestLookTooLate(t *testing.T) {
+	n := &Node{cfg: Config{Params: Params{}.withDefaults()}, mail: newMailbox(), loop: &loop{ended: make(chan struct{})}}
+	close(n.loop.ended)
+	_, err := n.Value(context.Background(), "k")
+	wantErr(t, err, []error{ErrClosed})
+}
+
+// Leave ends those that wait.
 func TestValueLeaves(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		nodes := w.fleet(3)
