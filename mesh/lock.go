@@ -376,7 +376,7 @@ func (l *Lock) denied(e ownership.Denied) error {
 	case ownership.DeniedLease:
 		return l.lease.over()
 	case ownership.DeniedSet:
-		return errSetEnded
+		return because("an earlier lock of the same call has ended", ErrLost)
 	}
 	return because("the request was denied", ErrUnavailable)
 }

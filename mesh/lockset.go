@@ -104,19 +104,13 @@ func (s *LockSet) await(ctx context.Context, l *Lock, before []*Lock) (err error
 	case <-ctx.Done():
 		err = s.node.await(ctx, l)
 	}
-	if err == errSetEnded {
-		s.node.ask(func(*loop) {}) // it is about to say so to the one that ended
-	}
 	for _, k := range before {
-		if gone := k.Err(); gone != nil {
+		if gone := k.Err(); gone != nil { // K11: then l was denied for that
 			return because("while it waited for this key another one ended, "+quote(k.key)+": "+gone.Error(), gone)
 		}
 	}
 	return err
 }
-
-// errSetEnded: the core denies a lock since the one before it has ended.
-var errSetEnded = because("an earlier lock of the same call has ended", ErrLost)
 
 // LockSet is what LockAll returns: several locks that were granted together. From
 // then on each is a lock like any other, to be renewed, looked at and released by
