@@ -68,8 +68,16 @@ func TestElection(t *testing.T) {
 			t.Error(got)
 		}
 		second := make(chan *Term)
-		go func() { second <- campaign(t, nodes[2], "at 2") }()
+		value = []byte("at 2")
+		go func() {
+			term, err := nodes[2].Election("e").Campaign(within(t, time.Minute), value)
+			if err != nil {
+				t.Error(err)
+			}
+			second <- term
+		}()
 		pass(20 * time.Second) // it waits, and the term is renewed
+		copy(value, "xxxx")
 		if first.Err() != nil || isDone(first.Done()) || first.Context().Err() != nil || time.Until(first.Deadline()) > 5*time.Second {
 			t.Error(first.Err(), first.Deadline())
 		}
@@ -196,8 +204,7 @@ func TestLeaderCutOff(t *testing.T) {
 func TestCampaignWithoutAValue(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		nodes := w.fleet(3)
-		v := nodes[0].View()
-		owner := v.Partitions[partitionOf("election/e", len(v.Partitions))].Owner
+		owner := partitionOwner(nodes[0], "election/e")
 		nodes = slices.DeleteFunc(nodes, func(n *Node) bool { return n.ID() == owner })
 		w.net.Tap(func(f transport.Flight) bool {
 			_, alters := f.Message.(ownership.Alter)
@@ -323,12 +330,62 @@ func TestTransferToNobody(t *testing.T) {
 	}
 }
 
+// Transfer returns when the candidate has proclaimed its value, not before.
+func TestTransferWaitsForTheValue(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		nodes := w.fleet(3)
+		owner := partitionOwner(nodes[0], "election/e")
+		at := slices.IndexFunc(nodes, func(n *Node) bool { return n.ID() == owner })
+		from, to := nodes[(at+1)%3], nodes[(at+2)%3]
+		term := campaign(t, from, "old")
+		next := make(chan *Term)
+		go func() { next <- campaign(t, to, "new") }()
+		pass(time.Second)
+		w.net.SetDelay(func(from, to string) time.Duration {
+			if from == fmt.Sprintf("host-%d:1", at) && to == fmt.Sprintf("host-%d:1", (at+2)%3) {
+				return 200 * time.Millisecond
+			}
+			return 0
+		})
+		if err := term.Transfer(within(t, 5*time.Second), to.cfg.Name); err != nil {
+			t.Error(err)
+		}
+		if got := leader(t, nodes[at]); got != to.cfg.Name+" new" {
+			t.Errorf("%q leads", got)
+		}
+		<-next
+	})
+}
+
+// The owner may hear who asks before it hears of the release: the term that it still
+// knows is not the candidate's.
+func TestTransferSeesTheOldTerm(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		nodes := w.fleet(3)
+		term := campaign(t, nodes[0], "from 0")
+		done := make(chan error, 1)
+		go func() { done <- term.awaitHeir(within(t, 10*time.Second), "node-1") }()
+		next := make(chan *Term)
+		go func() { next <- campaign(t, nodes[1], "from 1") }()
+		pass(time.Second)
+		select {
+		case err := <-done:
+			t.Fatal(err)
+		default:
+		}
+		term.lock.giveBack(errReleased, "node-1")
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		<-next
+	})
+}
+
 // When nobody says who leads now, ctx ends the wait, and the term is over.
 func TestTransferUnconfirmed(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		nodes := w.fleet(3)
-		v := nodes[0].View()
-		owner := v.Partitions[partitionOf("election/e", len(v.Partitions))].Owner
+		owner := partitionOwner(nodes[0], "election/e")
 		i := (slices.IndexFunc(nodes, func(n *Node) bool { return n.ID() == owner }) + 1) % 3
 		term := campaign(t, nodes[i], "old")
 		next := make(chan *Term)

@@ -155,7 +155,11 @@ func (l *Lease) Revoke(ctx context.Context) error {
 	if l.err == nil {
 		l.err = errLeaseRevoked
 	}
+	err := l.err
 	l.mu.Unlock()
+	if isLost(err) {
+		return &Error{"Revoke", "", err}
+	}
 	over := l.over()
 	all := append(l.all(), l.anchor) // it goes last: the core lets the others go with it
 	for _, k := range all {
@@ -169,9 +173,6 @@ func (l *Lease) Revoke(ctx context.Context) error {
 		defer cancel()
 	}
 	if err := confirmed(ctx, all); err != nil {
-		return &Error{"Revoke", "", err}
-	}
-	if err := l.Err(); isLost(err) {
 		return &Error{"Revoke", "", err}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
+	"github.com/lockmesh/lockmesh/transport"
 )
 
 func mustLease(t *testing.T, n *Node, ttl time.Duration) *Lease {
@@ -48,8 +49,8 @@ func TestLease(t *testing.T) {
 		if lease.Err() != nil || b.State() != Held || !isFree(t, nodes[1], "a") || isFree(t, nodes[1], "b") {
 			t.Error(lease.Err(), b.State())
 		}
-		if locks := lease.Locks(); len(locks) != 1 || locks[0] != b {
-			t.Error(locks)
+		if locks := lease.Locks(); len(locks) != 1 || locks[0] != b || len(lease.all()) != 1 {
+			t.Error(locks, lease.all())
 		}
 	})
 }
@@ -128,10 +129,11 @@ func TestRevoke(t *testing.T) {
 		for _, key := range keys {
 			locks = append(locks, must(t, nodes[0], key, InLease(lease)))
 		}
-		held := must(t, nodes[1], "busy")
+		busy := keyOf(t, nodes[0], nodes[1].ID())
+		held := must(t, nodes[1], busy)
 		waiting := make(chan error)
 		go func() {
-			_, err := nodes[0].Lock(context.Background(), "busy", InLease(lease))
+			_, err := nodes[0].Lock(context.Background(), busy, InLease(lease))
 			waiting <- err
 		}()
 		pass(time.Second)
@@ -168,10 +170,50 @@ func TestRevoke(t *testing.T) {
 		if err := held.Unlock(within(t, time.Second)); err != nil {
 			t.Error(err)
 		}
-		if !isFree(t, nodes[2], "busy") {
-			t.Error("the wait goes on")
+		if !isFree(t, nodes[2], busy) {
+			t.Error("the wait went on")
 		}
 	})
+}
+
+// Revoke returns when its calls that waited are out of line, too.
+func TestRevokeTurnsAway(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		nodes := w.fleet(3)
+		key := keyOf(t, nodes[0], nodes[1].ID())
+		must(t, nodes[1], key)
+		lease := mustLease(t, nodes[0], 30*time.Second)
+		for partitionOwner(nodes[0], lease.anchor.Key()) == nodes[1].ID() {
+			lease = mustLease(t, nodes[0], 30*time.Second)
+		}
+		waiting := make(chan error)
+		go func() {
+			_, err := nodes[0].Lock(context.Background(), key, InLease(lease))
+			waiting <- err
+		}()
+		pass(time.Second)
+		w.net.SetDelay(func(from, to string) time.Duration {
+			if from == "host-0:1" && to == "host-1:1" {
+				return 50 * time.Millisecond
+			}
+			return 0
+		})
+		if err := lease.Revoke(within(t, time.Second)); err != nil {
+			t.Error(err)
+		}
+		if state, err := nodes[1].Inspect(within(t, time.Second), key); err != nil || state.Waiting != 0 {
+			t.Error("the wait goes on:", state.Queue, err)
+		}
+		if err := <-waiting; !errors.Is(err, ErrReleased) {
+			t.Error(err)
+		}
+	})
+}
+
+// partitionOwner is the node that grants a key.
+func partitionOwner(n *Node, key string) NodeID {
+	v := n.View()
+	return v.Partitions[partitionOf(key, len(v.Partitions))].Owner
 }
 
 // Revoke that nobody answers ends with its ctx and goes on.
@@ -259,7 +301,7 @@ func TestLeaseLost(t *testing.T) {
 		if _, err := nodes[1].Lock(within(t, 10*time.Second), "k", InLease(lease)); !errors.Is(err, ErrLost) {
 			t.Error("a lock of a lease that is lost:", err)
 		}
-		if err := lease.Revoke(within(t, time.Second)); !errors.Is(err, ErrLost) {
+		if err := lease.Revoke(within(t, time.Second)); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), lease.Err().Error()) {
 			t.Error(err)
 		}
 	})
@@ -323,9 +365,6 @@ func TestLeaseExpiresWithoutTheLoop(t *testing.T) {
 		if lease.Err() != nil || a.Err() != nil || b.State() != Lost {
 			t.Fatal(lease.Err(), a.Err(), b.State())
 		}
-		if !errors.Is(lease.Err(), ErrLost) || a.State() != Lost || !strings.Contains(a.Err().Error(), `its lock "b"`) || !isDone(a.Done()) || !isDone(lease.Done()) {
-			t.Error(lease.Err(), a.Err())
-		}
 		told := map[ownership.Handle]bool{}
 		m, _ := n.mail.take(mail{})
 		for _, in := range m.in {
@@ -333,8 +372,55 @@ func TestLeaseExpiresWithoutTheLoop(t *testing.T) {
 				told[u.Handle] = true
 			}
 		}
-		if !told[lease.anchor.handle] {
-			t.Error("the core may keep the lease")
+		if !told[lease.anchor.handle] || !told[b.handle] {
+			t.Error("the core may keep the lease, or b:", told)
+		}
+		if !errors.Is(lease.Err(), ErrLost) || a.State() != Lost || !strings.Contains(a.Err().Error(), `its lock "b"`) || !isDone(a.Done()) || !isDone(lease.Done()) {
+			t.Error(lease.Err(), a.Err())
+		}
+		if _, err := n.request("c", false, options{ttl: 5 * time.Second, lease: lease}); !errors.Is(err, ErrLost) {
+			t.Error("a lock of a lease that is lost:", err)
+		}
+	})
+}
+
+// So it is for the lease itself. A lock that is not asked for any more is none of it.
+func TestAnchorExpiresWithoutTheLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &Node{env: Env{Clock: bubbleClock{time.Now()}}, mail: newMailbox()}
+		lease := &Lease{node: n, done: make(chan struct{}), locks: map[*Lock]bool{}}
+		if _, err := n.request("anchor", false, options{ttl: time.Second, lease: lease}); err != nil {
+			t.Fatal(err)
+		}
+		lease.anchor.onGranted(grantedAt(n, time.Second))
+		n.mail.seal()
+		if _, err := n.request("k", false, options{ttl: time.Second, lease: lease}); !errors.Is(err, ErrClosed) || len(lease.all()) != 0 {
+			t.Error(err, lease.all())
+		}
+		pass(time.Second)
+		if !errors.Is(lease.Err(), ErrLost) || !isDone(lease.Done()) {
+			t.Error(lease.Err())
+		}
+	})
+}
+
+// The releases of a lease's locks are confirmed before the node goes.
+func TestLeaveReleasesLeases(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		nodes := w.fleet(3)
+		lease := mustLease(t, nodes[0], 30*time.Second)
+		key := keyOf(t, nodes[0], nodes[1].ID())
+		must(t, nodes[0], key, InLease(lease))
+		hushed := time.Now().Add(400 * time.Millisecond)
+		w.net.Tap(func(f transport.Flight) bool {
+			_, releases := f.Message.(ownership.Release)
+			return !releases || time.Now().After(hushed)
+		})
+		if err := nodes[0].Leave(within(t, 20*time.Second)); err != nil {
+			t.Error(err)
+		}
+		if !isFree(t, nodes[1], key) {
+			t.Error("its release was never heard")
 		}
 	})
 }

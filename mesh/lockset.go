@@ -80,33 +80,34 @@ func (n *Node) setOptions(keys []string, opts []Option) (sorted []string, o opti
 //
 // K11: in the order of their bytes, each when the one before is held.
 func (s *LockSet) acquire(ctx context.Context, sorted []string, o options) (key string, err error) {
-	for _, key := range sorted {
+	locks := make([]*Lock, len(sorted))
+	for i, key := range sorted {
 		l, err := s.node.request(key, false, o)
 		if err != nil {
 			return key, err
 		}
-		s.byKey[key], o.after = l, l.handle
+		locks[i], s.byKey[key], o.after = l, l, l.handle
 	}
-	for _, key := range sorted {
-		if err := s.await(ctx, s.byKey[key]); err != nil {
+	for i, key := range sorted {
+		if err := s.await(ctx, locks[i], locks[:i]); err != nil {
 			return key, err
 		}
 	}
 	return "", nil
 }
 
-// await returns when l is held as well, or why it will not be.
-func (s *LockSet) await(ctx context.Context, l *Lock) (err error) {
+// await returns when l is held as well as those before it, or why it will not be.
+func (s *LockSet) await(ctx context.Context, l *Lock, before []*Lock) (err error) {
 	select {
 	case err = <-l.granted:
 	case <-s.done:
 	case <-ctx.Done():
 		err = s.node.await(ctx, l)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil { // then l was denied for that
-		return because("while it waited for this key another one was lost, "+s.err.Error(), s.err)
+	for _, k := range before {
+		if gone := k.Err(); gone != nil { // K11: then l was denied for that
+			return because("while it waited for this key another one ended, "+quote(k.key)+": "+gone.Error(), gone)
+		}
 	}
 	return err
 }

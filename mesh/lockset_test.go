@@ -9,7 +9,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
+	"github.com/lockmesh/lockmesh/transport"
 )
 
 // isFree says that anybody can have the key now.
@@ -354,6 +358,91 @@ func TestLockAllLosesWhatItHas(t *testing.T) {
 	})
 }
 
+// So it is if that is not the one before the one that it waits for.
+func TestLockAllLosesTheFirst(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		nodes := w.fleet(3)
+		b := must(t, nodes[1], "b")
+		must(t, nodes[1], "c")
+		failed := make(chan error)
+		start := time.Now()
+		go func() {
+			_, err := nodes[0].LockAll(context.Background(), []string{"a", "b", "c"}, TTL(4*time.Second), NoRenew())
+			failed <- err
+		}()
+		pass(2 * time.Second)
+		if err := b.Unlock(within(t, time.Second)); err != nil {
+			t.Error(err)
+		}
+		err := <-failed
+		var call *Error
+		if !errors.Is(err, ErrLost) || !errors.As(err, &call) || call.Key != "c" || !strings.Contains(err.Error(), `"a"`) {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 4*time.Second {
+			t.Errorf("noticed after %v", took)
+		}
+		pass(100 * time.Millisecond)
+		if !isFree(t, nodes[2], "b") {
+			t.Error("b is not given back")
+		}
+	})
+}
+
+// All are released at once: one whose owner does not answer keeps no other waiting.
+func TestLockSetUnlocksAtOnce(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		nodes := w.fleet(3)
+		slow := []string{keyOf(t, nodes[0], nodes[0].ID()), ""}
+		for i := 0; slow[1] == "" || partitionOf(slow[1], 16) != partitionOf(slow[0], 16); i++ {
+			slow[1] = fmt.Sprint("slow-", i)
+		}
+		quick := keyOf(t, nodes[0], nodes[2].ID())
+		s := mustAll(t, nodes[1], []string{slow[0], slow[1], quick})
+		w.net.Tap(func(f transport.Flight) bool {
+			_, answers := f.Message.(ownership.Answer)
+			return !answers || f.FromAddr != "host-0:1"
+		})
+		start := time.Now()
+		done := make(chan error)
+		go func() { done <- s.Unlock(s.Context()) }() // a ctx that ends with the release itself
+		pass(500 * time.Millisecond)
+		if !isFree(t, nodes[2], quick) {
+			t.Error("its release waits for another one")
+		}
+		err := <-done
+		if !errors.Is(err, ErrUnavailable) || strings.Contains(err.Error(), quote(quick)) {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > unlockFor {
+			t.Errorf("Unlock took %v", took)
+		}
+	})
+}
+
+// Err is exact where the loop is late, as after a suspend.
+func TestLockSetExpiresWithoutTheLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &Node{env: Env{Clock: bubbleClock{time.Now()}}, mail: newMailbox()}
+		s := &LockSet{node: n, live: 2, done: make(chan struct{})}
+		for i := range 2 {
+			l, err := n.request(fmt.Sprint(i), false, options{ttl: time.Second, set: s})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.onGranted(grantedAt(n, time.Duration(i+1)*time.Second))
+			s.locks = append(s.locks, l)
+		}
+		if s.Err() != nil {
+			t.Error(s.Err())
+		}
+		pass(time.Second)
+		if !errors.Is(s.Err(), ErrLost) || !isDone(s.Done()) || s.locks[1].State() != Held {
+			t.Error(s.Err(), s.locks[1].State())
+		}
+	})
+}
+
 // Done closes with the first that is lost; the others are held until Unlock.
 func TestLockSetLosesOne(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -365,6 +454,9 @@ func TestLockSetLosesOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		end := s.Deadline()
+		if !end.Equal(s.Lock("a").Deadline()) || !end.Before(s.Lock("b").Deadline()) {
+			t.Error(end, s.Lock("a").Deadline(), s.Lock("b").Deadline())
+		}
 		<-s.Done()
 		if late := time.Since(end); late > 0 {
 			t.Errorf("Done %v after the deadline", late)

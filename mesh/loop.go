@@ -147,16 +147,13 @@ func (l *loop) sleep() time.Duration {
 	return min(most, max(0, time.Duration(l.wake-l.n.now())))
 }
 
-// end leaves no call without an answer.
+// end leaves no call of a Lock without an answer; those that look see ended.
 func (l *loop) end() {
 	for _, lock := range l.n.mail.close() {
 		lock.onClosed()
 	}
 	for _, lock := range l.locks {
 		lock.onClosed()
-	}
-	for h := range l.looks {
-		l.endLook(h, answer{err: ErrClosed})
 	}
 }
 
