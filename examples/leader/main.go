@@ -6,7 +6,8 @@
 // It needs no flags and no services and takes about 10 seconds. One sees what the candidates ann, bob and
 // cat say, each a process with a node of the mesh, and what the observer does, the process that was started:
 // it tells who leads, kills the first leader (SIGKILL), starts it again, and asks the next ones to hand over
-// and to resign, at the address that each has proclaimed. The last line is
+// and to resign, at the address that each has proclaimed. The second one leads when the lease has run out: 3
+// seconds, or 4, when it was counted anew because the mesh had to replace the dead node. The last line is
 //
 //	leader: 4 terms, each with a higher token; 1 leader killed, 1 handed over, 2 resigned
 //
