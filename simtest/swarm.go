@@ -15,6 +15,8 @@ import (
 type Options struct {
 	// Faults limits the fault classes to these names (see Classes); nil: any.
 	Faults []string
+	// Habits limits what clients do to these (see Habits); nil: any.
+	Habits []string
 	// Record keeps what was done, so that Result.Trace can be replayed and cut down.
 	Record bool
 	// Watch, if not nil, is called with the stage before anything happens on it.
@@ -57,7 +59,13 @@ type swarm struct {
 	beyond    bool          // a majority of the voters may be lost
 	edge      bool          // all clocks run at the edges of what is allowed, and TTLs are long
 	classes   []*class
+	habits    map[string]bool
+	uses      map[string]ownership.Mode // what the capacity of each key is, as a rule
 	handle    ownership.Handle
+	sets      map[ownership.Handle]*lockedSet
+	leases    map[*Node][]*Call // anchors
+	lets      bool              // whoever is granted a lock lets go at once,
+	clutches  bool              // or not at all
 	started   int
 	faults    int
 	begun     bool // the faults have
@@ -102,7 +110,7 @@ func (ch *Checker) failed() bool { return len(ch.Failures) > 0 }
 
 func newSwarm(seed uint64, opt Options) *swarm {
 	r := rand.New(rand.NewPCG(seed, 0x5eed))
-	s := &swarm{r: r}
+	s := &swarm{r: r, sets: map[ownership.Handle]*lockedSet{}, leases: map[*Node][]*Call{}}
 	n := 1 + r.IntN(9)
 	if r.IntN(2) == 0 {
 		n = 2 + r.IntN(4) // the sizes that people run
@@ -136,6 +144,7 @@ func newSwarm(seed uint64, opt Options) *swarm {
 	if s.early && r.IntN(2) == 0 {
 		s.extra = r.IntN(seats(n)/2 + 1) // fewer than n + a majority of the first voters may be founding at once
 	}
+	s.drawHabits(opt.Habits)
 	s.drawNet()
 	s.drawClasses(opt.Faults)
 	return s
@@ -166,7 +175,7 @@ func (s *swarm) setUp() {
 		s.lastStart = max(s.lastStart, at)
 		s.After(at, func() { s.startNode(n, fresh) })
 	}
-	s.Checker.letGo = s.holdOn
+	s.Checker.heard = s.heard
 	if s.trap.kinds != 0 {
 		s.setTrap()
 	}
@@ -276,65 +285,6 @@ func (s *swarm) safetyPhase() time.Duration {
 	return min(max(d, 4*time.Second), 60*time.Second)
 }
 
-// act is one thing that a client does, and the next one later.
-func (s *swarm) act(n *Node) {
-	if n.Crashed || s.over {
-		return
-	}
-	if !n.Frozen {
-		s.call(n)
-	}
-	s.After(s.exp(s.pace), func() { s.act(n) })
-}
-
-func (s *swarm) call(n *Node) {
-	r := s.r
-	if open := len(s.Checker.Open()); open > 60 {
-		return
-	}
-	s.handle++
-	h := s.handle
-	ttl := max(20*time.Millisecond, s.Params.MaxTTL*time.Duration(1+r.IntN(4))/4)
-	if r.IntN(100) == 0 {
-		ttl = s.Params.MaxTTL + 1 // to be refused (K5)
-	}
-	s.Do(Action{Verb: Lock, Node: n.Name, Key: s.keys[r.IntN(len(s.keys))], Handle: h, For: ttl, Try: r.IntN(2) == 0, NoRenew: r.IntN(4) == 0})
-	c := s.Checker.Call(n, h)
-	if r.IntN(6) == 0 {
-		s.After(s.exp(ttl), func() { s.Do(Action{Verb: Extend, Node: n.Name, Handle: h}) })
-	}
-	s.After(s.exp(s.patience), func() { // waited long enough
-		if c.Granted == 0 {
-			s.end(c)
-		}
-	})
-}
-
-// holdOn is what a client does that was granted a lock: it lets go after a while,
-// at times twice, at times after its lease should be over.
-func (s *swarm) holdOn(c *Call) {
-	hold := s.exp(s.grip)
-	switch s.r.IntN(24) {
-	case 0:
-		hold = c.TTL + s.exp(c.TTL/4)
-	case 1:
-		hold = 3 * c.TTL
-	case 2:
-		s.After(hold+s.exp(s.pace), func() { s.Do(Action{Verb: Unlock, Node: c.Node.Name, Handle: c.Handle}) })
-	}
-	s.After(hold, func() { s.end(c) })
-}
-
-func (s *swarm) end(c *Call) {
-	switch {
-	case c.Node.Crashed || c.Ended != 0 || c.Unlock != 0:
-	case c.Node.Frozen:
-		s.After(s.exp(s.pace), func() { s.end(c) })
-	default:
-		s.Do(Action{Verb: Unlock, Node: c.Node.Name, Handle: c.Handle})
-	}
-}
-
 func (s *swarm) up() []*Node {
 	var up []*Node
 	for _, n := range s.Nodes {
@@ -366,8 +316,12 @@ func (s *swarm) mustRest() bool {
 	if !s.restWithin(Bound(s.Params)) {
 		return false
 	}
-	s.queueInOrder()
+	s.lookAround()
+	s.queueInOrder(s.r.IntN(3) != 0)
 	if !s.restWithin(Bound(s.Params)) {
+		return false
+	}
+	if s.r.IntN(6) == 0 && !s.queueInPeace() {
 		return false
 	}
 	if s.started < 40 {
@@ -418,30 +372,69 @@ func (s *swarm) leaveOutside() {
 	}
 }
 
-// queueInOrder lets several wait for one key, each asking when the one before is
-// in line, and takes the owner away: they must be served in that order.
-func (s *swarm) queueInOrder() {
+// aside goes on to a moment at which nothing happens: what is done next is not done at
+// the time of an event, or a trace would not say which of the two came first.
+func (s *swarm) aside() {
+	for n := -1; n != s.Events; {
+		n = s.Events
+		s.RunFor(1)
+	}
+}
+
+// lookAround asks for every key when all is at rest: whoever watches it knows as much.
+func (s *swarm) lookAround() {
 	ch := s.Checker
-	up := ch.running()
-	if len(up) < 2 {
+	if len(ch.Looking()) == 0 && !s.habits["values"] || ch.failed() {
 		return
 	}
-	key := s.keys[s.r.IntN(len(s.keys))]
+	s.RunFor(2 * refreshed)
+	s.aside()
+	up := ch.running()
+	for i, key := range s.keys {
+		s.Do(Action{Verb: Look, Node: up[i%len(up)].Name, Handle: s.nextHandle(), Key: key})
+	}
+	s.RunFor(s.Params.MembershipTTL)
+}
+
+// queueInPeace lets several wait again, when nothing has gone wrong for so long that
+// the checks of who is served when, and who is told of it, judge.
+func (s *swarm) queueInPeace() bool {
+	s.RunFor(2*s.Params.MembershipTTL + 3*s.Params.MaxTTL + time.Second)
+	s.queueInOrder(false)
+	return s.restWithin(Bound(s.Params))
+}
+
+// queueInOrder lets several wait for one key, each asking when the one before is
+// in line, and may take the owner away: they must be served in that order.
+func (s *swarm) queueInOrder(takeAway bool) {
+	ch := s.Checker
+	up := ch.running()
+	if len(up) < 2 || ch.failed() {
+		return
+	}
+	s.aside()
+	key := s.someKey()
 	v := ch.chain
 	p := partitionOf(key, s.Params)
 	own := s.ByID(v.Groups[p].Owner())
-	ch.letGo = nil // or the first would let go before the others are in line
+	s.clutches = true // or the first would let go before the others are in line
+	defer func() { s.clutches = false }()
 	var holder *Call
 	for i := range 5 {
 		n := up[s.r.IntN(len(up))]
 		if i == 0 && n == own {
 			n = up[(slices.Index(up, own)+1)%len(up)] // the owner may go
 		}
-		s.handle++
-		s.Do(Action{Verb: Lock, Node: n.Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
-		c := ch.Call(n, s.handle)
-		s.RunUntil(s.Now+s.Params.MembershipTTL, func() bool { return c.Granted != 0 || c.Queued != 0 || ch.failed() })
-		s.RunFor(1) // what is done next is not done at the time of an event
+		a := Action{Verb: Lock, Node: n.Name, Key: key, Handle: s.nextHandle(), For: s.Params.MaxTTL, Mode: s.uses[key]}
+		if i > 0 {
+			a.Mode = s.mode(key)
+		} else if a.Mode == ownership.Shared {
+			a.Mode = ownership.Exclusive
+		}
+		s.Do(a)
+		c := ch.Call(n, a.Handle)
+		s.RunUntil(s.Now+s.Params.MembershipTTL, func() bool { return c.Granted != 0 || c.Queued != 0 || c.Ended != 0 || ch.failed() })
+		s.aside()
 		if i == 0 {
 			holder = c
 		}
@@ -449,14 +442,17 @@ func (s *swarm) queueInOrder() {
 	if holder.Granted == 0 {
 		return // no turn to check; restWithin says what is wrong
 	}
-	if s.r.IntN(3) != 0 {
+	if takeAway {
 		late := up[s.r.IntN(len(up))]
 		if late != own && late != holder.Node && s.r.IntN(2) == 0 {
 			s.tellLate(late, up, key)
 		}
 		s.takeAway(own)
+	} else if s.r.IntN(2) == 0 {
+		s.RunFor(s.Params.MaxTTL)
 	}
 	s.RunFor(s.Params.MembershipTTL/2 + s.exp(s.Params.MembershipTTL/4))
+	s.lets = true
 	s.end(holder)
 }
 
@@ -473,8 +469,7 @@ func (s *swarm) tellLate(late *Node, up []*Node, key string) {
 	newcomer := up[s.r.IntN(len(up))]
 	s.After(ttl/4, func() {
 		if !newcomer.Crashed {
-			s.handle++
-			s.Do(Action{Verb: Lock, Node: newcomer.Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
+			s.Do(Action{Verb: Lock, Node: newcomer.Name, Key: key, Handle: s.nextHandle(), For: s.Params.MaxTTL, Mode: s.mode(key)})
 		}
 	})
 }

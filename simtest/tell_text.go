@@ -90,15 +90,53 @@ func (p *printer) request(r ownership.RequestID) string {
 }
 
 func (p *printer) holder(h ownership.Holder) string {
-	return fmt.Sprintf("%s token %s lease %d ttl %v", p.request(h.Request), p.token(h.Token), h.Lease, h.TTL)
+	text := fmt.Sprintf("%s token %s lease %d ttl %v", p.request(h.Request), p.token(h.Token), h.Lease, h.TTL)
+	if h.Mode != ownership.Exclusive {
+		text += " " + modeText(h.Mode)
+	}
+	if h.Delay != 0 {
+		text += fmt.Sprintf(" delay %v", h.Delay)
+	}
+	if h.Lost {
+		text += ", lost"
+	}
+	return text
 }
 
 func (p *printer) record(r *ownership.Record) string {
-	holders := make([]string, len(r.Holders))
+	holders := make([]string, len(r.Holders), len(r.Holders)+1)
 	for i, h := range r.Holders {
 		holders[i] = p.holder(h)
 	}
+	if r.Value != nil {
+		holders = append(holders, p.valueOf(r.Value))
+	}
 	return r.Key + ": " + strings.Join(holders, ", ")
+}
+
+func (p *printer) valueOf(v *ownership.Value) string {
+	if v == nil {
+		return "no value"
+	}
+	stale := ""
+	if v.Stale {
+		stale = ", stale"
+	}
+	return fmt.Sprintf("value %q of %s%s", v.Data, p.token(v.Token), stale)
+}
+
+func (p *printer) keyState(s ownership.KeyState) string {
+	words := make([]string, 0, len(s.Holders)+2)
+	for _, h := range s.Holders {
+		words = append(words, p.holder(h.Holder))
+	}
+	if len(s.Holders) == 0 {
+		words = append(words, "free")
+	}
+	if s.Waiting > 0 {
+		words = append(words, fmt.Sprintf("%d wait", s.Waiting))
+	}
+	return s.Key + ": " + strings.Join(append(words, p.valueOf(s.Value)), ", ")
 }
 
 // localTime is the true time at which a node's clock shows t.
@@ -162,6 +200,16 @@ func (p *printer) message(m *told) story.Message {
 		out.Key = p.t.keys[x.Request]
 	case ownership.Answer:
 		out.Key = p.t.keys[x.Request]
+	case ownership.Alter:
+		out.Key = p.t.keys[x.Request]
+	case ownership.Revoke:
+		out.Key = x.Key
+	case ownership.Query:
+		out.Key = x.Key
+	case ownership.Report:
+		if len(x.Keys) == 1 {
+			out.Key = x.Keys[0].Key
+		}
 	case ownership.Accept:
 		if len(x.Writes) == 1 {
 			out.Key = x.Writes[0].Key
@@ -262,6 +310,16 @@ func (p *printer) known(x any) (string, bool) {
 		return p.node(x.ID), true
 	case ownership.Configuration:
 		return p.configuration(x), true
+	case ownership.Mode:
+		return modeText(x), true
+	case *ownership.Value:
+		return p.valueOf(x), true
+	case ownership.KeyState:
+		return p.keyState(x), true
+	case []byte:
+		return strconv.Quote(string(x)), true
+	case ownership.AlterCode:
+		return name(alterations[:], int(x)), true
 	case ownership.Echo:
 		return p.localTime(p.clock, ownership.Time(x)), true
 	case ownership.Outcome:
@@ -277,9 +335,10 @@ func (p *printer) known(x any) (string, bool) {
 }
 
 var (
-	outcomes = [...]string{"", "waiting", "moved", "granted", "busy", "gone", "released", "not held", "invalid"}
-	reasons  = [...]string{"none", "no view", "no answer", "queued", "take-over", "lost wait", "grace", "no lease", "no quorum", "too late", "full"}
-	refusals = [...]string{"", "other params", "another mesh", "another number of founders"}
+	outcomes    = [...]string{"", "waiting", "moved", "granted", "busy", "gone", "released", "not held", "invalid", "other capacity", "altered"}
+	alterations = [...]string{"", "mode", "value", "no value"}
+	reasons     = [...]string{"none", "no view", "no answer", "queued", "take-over", "lost wait", "grace", "no lease", "no quorum", "too late", "full"}
+	refusals    = [...]string{"", "other params", "another mesh", "another number of founders"}
 )
 
 func name(names []string, i int) string {
