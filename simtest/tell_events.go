@@ -49,8 +49,8 @@ func (t *Teller) event(n *Node, e ownership.Event) {
 	case ownership.Contended:
 		note("somebody waits for %s, handle %d", key(e.Handle), e.Handle)
 	case ownership.Looked:
-		for _, s := range e.Keys {
-			note("is told of %s", p.keyState(s))
+		for i := range e.Keys {
+			note("is told of %s", p.keyState(&e.Keys[i]))
 		}
 	case ownership.Evicted:
 		note("eviction from %s over, it was held: %v", key(e.Handle), e.Done)

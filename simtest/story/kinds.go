@@ -52,7 +52,7 @@ var kinds = map[string]kind{
 	"Heartbeat":    {Family: Locks, Routine: true},
 	"HeartbeatAck": {Family: Locks, Routine: true},
 	"Alter":        {Family: Locks},
-	"Query":        {Family: Locks, Routine: true},
+	"Query":        {Family: Locks, Routine: true}, // a watch asks each second
 	"Report":       {Family: Locks},
 	"Revoke":       {Family: Locks},
 	"Notice":       {Family: Locks},
