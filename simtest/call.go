@@ -84,6 +84,7 @@ type Alteration struct {
 	Outcome  ownership.Outcome
 	Token    ownership.Token // of the grant under which it was done
 	waited   bool            // it was told that it waits for other holders
+	idle     bool            // the lock had that mode already
 }
 
 // isUp says that it asks for more than the holder has.
@@ -114,6 +115,8 @@ type keyHistory struct {
 	heirs     []string                           // nodes that an Unlock has named
 	heir      *Call                              // who named one when it let go; nil: somebody has had it since
 	watches   []*Inquiry
+	reads     []reading
+	evictions []*Eviction
 	changed   time.Duration // when somebody last called for, or was told of, a change of the key
 }
 

@@ -47,13 +47,14 @@ type Checker struct {
 	chain                *ownership.View // the newest
 	lastView             time.Duration   // when it was first learned
 	lost                 map[ownership.Partition]time.Duration
-	mesh                 int                          // how often the mesh was refounded
-	serving              ownership.MeshID             // the mesh that serves
-	healedAt             time.Duration                // 0: not yet
-	restedAt             time.Duration                // when it was last at rest after that; 0: not yet
-	disturbed            time.Duration                // when something was last done but lock and unlock
-	rested, restedBefore *ownership.View              // in which it was at rest at the last Rests
-	heard                func(*Call, ownership.Event) // is told what a client was told of a call
+	losses               map[ownership.Partition][]time.Duration // all of them
+	mesh                 int                                     // how often the mesh was refounded
+	serving              ownership.MeshID                        // the mesh that serves
+	healedAt             time.Duration                           // 0: not yet
+	restedAt             time.Duration                           // when it was last at rest after that; 0: not yet
+	disturbed            time.Duration                           // when something was last done but lock and unlock
+	rested, restedBefore *ownership.View                         // in which it was at rest at the last Rests
+	heard                func(*Call, ownership.Event)            // is told what a client was told of a call
 }
 
 // Failure is a promise that was not kept.
@@ -91,6 +92,7 @@ func NewChecker(w *World) *Checker {
 		served:    map[version]bool{},
 		versions:  map[version]uint64{},
 		lost:      map[ownership.Partition]time.Duration{},
+		losses:    map[ownership.Partition][]time.Duration{},
 	}
 	event, send, deliver := w.OnEvent, w.OnSend, w.OnDeliver
 	w.OnEvent = func(n *Node, e ownership.Event) {
@@ -241,6 +243,7 @@ func (ch *Checker) activated(n *Node, e ownership.Activated) {
 	ch.oneMesh(n)
 	if e.Lost {
 		ch.lost[e.Partition] = ch.w.Now
+		ch.losses[e.Partition] = append(ch.losses[e.Partition], ch.w.Now)
 		ch.lostRightly(n, e.Partition)
 	}
 	ch.served[version{mesh: n.Core.View().Mesh, partition: e.Partition}] = true // in any term

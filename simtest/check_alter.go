@@ -40,7 +40,7 @@ func (ch *Checker) altered(c *Call, e ownership.Altered) {
 // above all others, anything else none. Only who holds all of the key writes.
 func (ch *Checker) changed(a *Alteration, e ownership.Altered) {
 	c, k := a.Call, ch.keys[a.Call.Key]
-	a.Token = e.Token
+	a.Token, a.idle = e.Token, a.isUp() && e.Token == c.Token
 	if a.What == ownership.AlterMode && e.Mode != a.Mode {
 		ch.fail("upgrade", []*Call{c}, "%s asked to hold %q %v, and holds it %v", c.Node, c.Key, a.Mode, e.Mode)
 	}

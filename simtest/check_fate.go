@@ -208,7 +208,8 @@ func (ch *Checker) Evict(n *Node, h ownership.Handle, of *Call, first bool) {
 		x.Token = of.Tokens[0]
 	}
 	of.evicted = true
-	ch.keys[of.Key].changed = ch.w.Now
+	k := ch.keys[of.Key]
+	k.changed, k.evictions = ch.w.Now, append(k.evictions, x)
 	ch.evictions[id] = x
 	ch.evicting = append(ch.evicting, x)
 	ch.w.Input(n, ownership.Evict{Handle: h, Key: of.Key, Token: x.Token})

@@ -88,6 +88,7 @@ func (ch *Checker) looked(q *Inquiry, e ownership.Looked) {
 	}
 	state := &e.Keys[0]
 	if first {
+		ch.tookNote(q, state)
 		ch.certifiedLook(q, state)
 		ch.readValue(q, q.Key, e.Term, state.Value)
 	}
@@ -97,6 +98,12 @@ func (ch *Checker) looked(q *Inquiry, e ownership.Looked) {
 	}
 	ch.lookOver(q)
 	ch.watchesAgree(q, state)
+}
+
+// tookNote keeps what was read, for the history of the key.
+func (ch *Checker) tookNote(q *Inquiry, s *ownership.KeyState) {
+	k := ch.key(s.Key)
+	k.reads = append(k.reads, reading{q, ch.w.Now, s})
 }
 
 // certifiedLook: an answer holds at some moment since it was asked for: whoever is
@@ -158,6 +165,7 @@ func (ch *Checker) lookedAtPage(q *Inquiry, e ownership.Looked) {
 			ch.fail("look", nil, "%s asked for a page and is told of %q, which has neither holder nor value", q.Node, s.Key)
 		}
 		last = s.Key
+		ch.tookNote(q, s)
 		ch.certifiedLook(q, s)
 		ch.readValue(q, s.Key, e.Term, s.Value)
 	}
@@ -167,6 +175,7 @@ func (ch *Checker) lookedAtPage(q *Inquiry, e ownership.Looked) {
 		}
 		if !slices.ContainsFunc(e.Keys, func(s ownership.KeyState) bool { return s.Key == key }) {
 			none := &ownership.KeyState{Key: key}
+			ch.tookNote(q, none)
 			ch.certifiedLook(q, none)
 			ch.readValue(q, key, e.Term, nil)
 		}
