@@ -110,7 +110,9 @@ func (c *Call) appendOps(ops []linear.Op, id int) []linear.Op {
 		lock.Outcome, lock.Returned, lock.Token, lock.MayExpire = linear.Granted, c.Granted, uint64(c.Tokens[0]), c.Sent+c.TTL
 	case c.Busy:
 		lock.Outcome, lock.Returned = linear.Busy, c.Ended
-	case c.Invalid, c.Denied != 0 && (c.Ended == c.Invoked || c.After != nil && c.After.Granted == 0):
+	case c.Invalid:
+		lock.Outcome, lock.Returned, lock.Mode = linear.Refused, c.Ended, linear.Exclusive // it may have asked for a mode that there is not
+	case c.Denied != 0 && (c.Ended == c.Invoked || c.After != nil && c.After.Granted == 0):
 		lock.Outcome, lock.Returned = linear.Refused, c.Ended // nothing was sent
 	case c.Denied == ownership.DeniedCapacity:
 		lock.Outcome, lock.Returned = linear.Capacity, c.Ended
