@@ -245,6 +245,7 @@ func (e *encoder) release(m *Release) {
 	e.uint(uint64(m.Partition))
 	e.term(m.Term)
 	e.str(m.Heir)
+	e.bool(m.Lost)
 }
 
 func (e *encoder) client(cl *client) {
@@ -299,6 +300,7 @@ func (e *encoder) hold(h *hold) {
 	e.bool(h.anchor)
 	e.uint(uint64(h.follower))
 	e.bool(h.quiet)
+	e.bool(h.lost)
 	e.bool(h.wasHeld)
 	e.bool(h.reask)
 	e.uint(uint64(h.releases))

@@ -193,12 +193,13 @@ var bodies = [...]body{
 		c.close(outer)
 	}),
 	ownership.KindRelease: fields(func(c *coder, m *ownership.Release) {
-		outer := c.open(5)
+		outer := c.open(6)
 		requestID(c, &m.Request)
 		unsigned(c, &m.Low)
 		unsigned(c, &m.Partition)
 		unsigned(c, &m.Term)
 		text(c, &m.Heir, ownership.MaxNameBytes)
+		boolean(c, &m.Lost)
 		c.close(outer)
 	}),
 	ownership.KindAnswer: fields(func(c *coder, m *ownership.Answer) {

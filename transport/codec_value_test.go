@@ -34,7 +34,7 @@ func TestSmallMessages(t *testing.T) {
 		most int
 	}{
 		{ownership.Alter{}, array + 2*number + array + 4*number + number + nothing + nothing},
-		{ownership.Release{}, array + 2*number + array + 3*number + text},
+		{ownership.Release{}, array + 2*number + array + 3*number + text + number},
 		{ownership.Accept{Writes: []ownership.Write{{Key: "k", Record: &ownership.Record{Key: "k", Holders: make([]ownership.Holder, 1)}}}},
 			array + 3*number + array + array + 2*(text+1) + 2*array + nothing + array + array + 12},
 		{ownership.Answer{Outcome: ownership.OutcomeGranted}, array + 2*number + array + 6*number + 3*nothing + number},
