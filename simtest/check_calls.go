@@ -226,8 +226,8 @@ func (ch *Checker) lostLock(c *Call, e ownership.Lost) {
 	}
 	ch.lostByEviction(c, e)
 	ch.lostWithLease(c, e.Cause)
-	if e.Cause != ownership.LostExpired && e.Cause != ownership.LostMissing {
-		ch.opened(k, c) // its client gives it back
+	if e.Cause != ownership.LostExpired && e.Cause != ownership.LostLease {
+		ch.opened(k, c)
 	}
 }
 

@@ -137,10 +137,11 @@ func (ch *Checker) asksInOrder(n *Node, m *ownership.Acquire) {
 }
 
 // placeClosed: K9: who was lost with a Delay keeps its place for so long after its
-// lease can have expired at the owner: nobody gets the key who has no room beside it.
+// lease can have expired at the owner, or its client can have given it back: nobody
+// gets the key who has no room beside it.
 func (ch *Checker) placeClosed(k *keyHistory, c *Call, asked time.Duration) {
 	k.delayed = slices.DeleteFunc(k.delayed, func(o *Call) bool {
-		return o.Unlock != 0 || o.evicted || o.Lost != 0 || ch.lostSince(o) >= o.Granted
+		return o.Unlock != 0 || o.evicted || ch.lostSince(o) >= o.Granted
 	})
 	weight, of := weightOf(c.Mode)
 	for _, o := range k.delayed {
@@ -148,7 +149,11 @@ func (ch *Checker) placeClosed(k *keyHistory, c *Call, asked time.Duration) {
 		if o == c || ch.believes(o) || of == capacity && weight+other <= of {
 			continue
 		}
-		if opens := o.mayExpire() + o.Delay; ch.w.Now < opens && !ch.Wild {
+		opens := o.mayExpire()
+		if o.Lost != 0 {
+			opens = min(opens, o.Lost)
+		}
+		if opens += o.Delay; ch.w.Now < opens && !ch.Wild {
 			ch.fail("delay", []*Call{o, c}, "%s got %q %v, which is closed until %v since %s was lost (token %s)", c.Node, c.Key, c.Mode, opens, o.Node, tokenText(o.Token))
 		}
 		if t, seen := k.closedIn[o.Token]; seen {
@@ -161,7 +166,7 @@ func (ch *Checker) placeClosed(k *keyHistory, c *Call, asked time.Duration) {
 	}
 }
 
-// opened notes that a client gives a lock back that it has lost.
+// opened notes that what was lost keeps nobody out.
 func (ch *Checker) opened(k *keyHistory, c *Call) {
 	k.delayed = slices.DeleteFunc(k.delayed, func(o *Call) bool { return o == c })
 }
