@@ -79,7 +79,11 @@ func (ch *Checker) checkHeir(c, from *Call) {
 	if from == nil || c.Token < from.Token || ch.lastView > from.Unlock || !ch.atPeace(from.Unlock) {
 		return
 	}
+	mine, of := weightOf(c.Mode)
 	for _, o := range ch.open {
+		if weight, capacity := weightOf(o.Mode); capacity == of && mine+weight <= of {
+			continue // it may have got it too, and is about to hear of it
+		}
 		if o != c && o.Node.Name == from.Heir && o.Key == c.Key && o.Queued != 0 && o.Queued < from.Unlock && o.Unlock == 0 && o.Granted == 0 && !o.Node.Crashed {
 			ch.fail("queue", []*Call{from, o, c}, "%s got %q, which %s let go for %s, who waits since %v", c.Node, c.Key, from.Node, o.Node, o.Queued)
 		}
