@@ -282,6 +282,9 @@ func (c *Call) mayExpire() time.Duration {
 	return at
 }
 
+// changing says that a change of what it holds is to be answered.
+func (c *Call) changing() bool { return slices.ContainsFunc(c.Changes, (*Alteration).waits) }
+
 func (ch *Checker) ended(c *Call) {
 	c.Ended = ch.w.Now
 	ch.keys[c.Key].changed = ch.w.Now

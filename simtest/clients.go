@@ -230,8 +230,8 @@ func (s *swarm) change(c *Call) {
 func (s *swarm) end(c *Call) {
 	switch set := s.sets[c.Handle]; {
 	case c.Node.Crashed || c.Ended != 0 || c.Unlock != 0:
-	case s.lets && (slices.ContainsFunc(c.Changes, (*Alteration).waits) || set != nil && !set.fails && !set.whole()):
-	case c.Node.Frozen:
+	case s.lets && (c.changing() || set != nil && !set.fails && !set.whole()):
+	case c.Node.Frozen, c.changing() && s.r.IntN(4) != 0:
 		s.After(s.exp(s.pace), func() { s.end(c) })
 	default:
 		s.Do(Action{Verb: Unlock, Node: c.Node.Name, Handle: c.Handle, Heir: s.heirOf(c)})

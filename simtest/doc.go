@@ -270,7 +270,8 @@
 //
 // [Shrink] cuts a failing trace down to one that fails in the same check, by delta
 // debugging: it leaves out the fates of messages, kinds of faults, nodes, calls and
-// faults with their ends, single actions, and at last sets clocks right. `sim -seed`
+// faults with their ends, single actions, and at last lets calls be plain and sets
+// clocks right. `sim -seed`
 // does that and writes the trace to a file; `sim -replay` plays such a file. A history
 // that is not linearizable is known only when the run is over: its trace is written
 // whole.
