@@ -83,7 +83,7 @@ type Alteration struct {
 	Answered time.Duration
 	Outcome  ownership.Outcome
 	Token    ownership.Token // of the grant under which it was done
-	waited   bool            // it was told that it waits for other holders
+	waited   time.Duration   // when it first heard that it waits for other holders, 0 if never
 	idle     bool            // the lock had that mode already
 }
 

@@ -115,8 +115,8 @@ func (ch *Checker) refusedChange(a *Alteration) {
 // changeWaits notes that an upgrade waits for other holders.
 func (ch *Checker) changeWaits(c *Call, e ownership.Pending) {
 	for _, a := range c.Changes {
-		if a.Op == e.Op && e.Reason.Code == ownership.ReasonQueued {
-			a.waited = true
+		if a.Op == e.Op && e.Reason.Code == ownership.ReasonQueued && a.waited == 0 {
+			a.waited = ch.w.Now
 		}
 	}
 }

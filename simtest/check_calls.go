@@ -32,6 +32,7 @@ func (ch *Checker) granted(c *Call, e ownership.Granted) {
 	ch.grantedInLease(c)
 	ch.grantedInSet(c)
 	ch.checkTurn(k, c)
+	ch.checkUpgrade(k, c)
 	ch.checkFreed(k, c)
 	ch.checkRun(k, c)
 	ch.Goals.granted(ch, c)

@@ -44,6 +44,18 @@ func (ch *Checker) checkTurn(k *keyHistory, c *Call) {
 	}
 }
 
+// checkUpgrade: K8: nobody is let in while a holder waits for the others to go. A new
+// owner does not know at once.
+func (ch *Checker) checkUpgrade(k *keyHistory, c *Call) {
+	for _, o := range k.believers {
+		for _, a := range o.Changes {
+			if a.isUp() && a.waits() && a.waited > ch.lastView && a.waited < c.Invoked && !ch.Wild && ch.believes(o) && o != c {
+				ch.fail("queue", []*Call{o, c}, "%s got %q, which it asked for at %v; %s waits for the others to go since %v", c.Node, c.Key, c.Invoked, o.Node, a.waited)
+			}
+		}
+	}
+}
+
 // waitsStill says that a member of the mesh waits for a lock.
 func (ch *Checker) waitsStill(o *Call) bool {
 	return o.Unlock == 0 && o.Granted == 0 && o.Ended == 0 && !o.Node.Crashed && !o.Node.outside && o.Node.Core.Phase() == ownership.PhaseMember

@@ -293,6 +293,13 @@ func TestChecksFail(t *testing.T) {
 			f.grant(c)
 			f.w.RunFor(5 * time.Second)
 		},
+		"queue: a reader passes an upgrade": func(f *forger) {
+			f.peace()
+			c := f.mode(f.a, ownership.Shared)
+			f.mode(f.b, ownership.Shared)
+			f.change(c, ownership.Change{What: ownership.AlterMode})
+			f.grant(f.mode(f.c, ownership.Shared))
+		},
 		"queue: a waiter is passed": func(f *forger) {
 			f.peace()
 			f.mode(f.c, ownership.Shared)

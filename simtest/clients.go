@@ -60,7 +60,7 @@ func (s *swarm) mode(key string) ownership.Mode {
 
 // act is one thing that a client does, and the next one later.
 func (s *swarm) act(n *Node) {
-	if n.Crashed || s.over {
+	if n.Crashed || s.over && !s.again {
 		return
 	}
 	if !n.Frozen && len(s.Checker.Open()) <= 60 {

@@ -166,8 +166,8 @@
 //	state        a term has one state after each write, and a replica never falls
 //	             back behind what it said (T1, G1)
 //	queue        first come, first served, after healing, and at the head of the line
-//	             all that have room; an heir before (K14); nobody is granted a lock who
-//	             has long been dead (K2)
+//	             all that have room; before it upgrades (K8) and heirs (K14); nobody is
+//	             granted a lock who has long been dead (K2)
 //	heal         what is healed comes to rest within Bound, what has one fault left
 //	             works; who leaves is known to have left (V7)
 //	linear       the history of each key is linearizable (package linear)
@@ -295,12 +295,13 @@
 //	net.go          Net, Fate: what becomes of a message; gossip
 //	kinds.go        Kinds: sets of kinds of messages, by name
 //	swarm.go        Play: the draws, the phases of a run
+//	healed.go       what is asked of a healed mesh
 //	clients.go      what clients do, and their habits
 //	bundles.go      what they do with several locks: leases, sets
 //	faults.go       fault classes
 //	faults_net.go   those of the network
 //	trap.go         the class trap
-//	standing.go     the one fault that stays
+//	standing.go     what is asked of one with a fault that stays
 //	check.go        Checker: what it sees goes to the checks
 //	call.go         Call: one lock and what became of it
 //	check_calls.go  grants, refusals, losses

@@ -198,10 +198,10 @@ func (g *Goals) modes(ch *Checker, c *Call) {
 // altered looks for situations of K8 in a change that was done.
 func (g *Goals) altered(a *Alteration) {
 	c := a.Call
-	if a.isUp() && a.waited {
+	if a.isUp() && a.waited != 0 {
 		g.Reach("an upgrade that waited")
 	}
-	if a.Op > 1 && slices.ContainsFunc(c.Changes, func(b *Alteration) bool { return b.isUp() && b.GivenUp != 0 && b.waited }) {
+	if a.Op > 1 && slices.ContainsFunc(c.Changes, func(b *Alteration) bool { return b.isUp() && b.GivenUp != 0 && b.waited != 0 }) {
 		g.Reach("an upgrade taken back")
 	}
 }
