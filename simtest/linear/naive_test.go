@@ -12,7 +12,7 @@ import (
 // and every silent hold is an operation of its own that may or may not happen, no
 // time in the state, nothing left out. Two ways to the same verdict.
 func naive(h History) bool {
-	calls, why := gather(h)
+	calls, _, why := gather(h)
 	if why != "" {
 		return false
 	}

@@ -147,7 +147,7 @@ func falseBusy(r *rand.Rand, p *played) bool {
 
 // someSure is a granted call and a time at which it certainly holds.
 func (p *played) someSure(r *rand.Rand) (*call, time.Duration, time.Duration) {
-	calls, _ := gather(p.history)
+	calls, _, _ := gather(p.history)
 	for _, i := range r.Perm(len(calls)) {
 		if from, to := calls[i].sure(); calls[i].lock.Outcome == Granted && to-from > 10 {
 			return calls[i], from, to
