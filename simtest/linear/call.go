@@ -229,20 +229,21 @@ func (c *call) silences(n int) []silent {
 	if o.Until > 0 {
 		s.to = o.Until
 	}
-	switch o.Outcome {
-	case Refused:
+	switch {
+	case o.Outcome == Refused:
 		return nil
-	case Open:
+	case o.Outcome == Open:
 		return []silent{s}
-	case Cancelled:
+	case o.Outcome == Cancelled:
 		s.to = o.Returned
-		return []silent{s}
+	case o.Late == 0 || o.Returned <= o.Late:
+		return nil // it had no time to find a grant too late, and to ask again
+	default:
+		s.to, s.ends = o.Returned, o.Late
 	}
-	// It has held before its outcome only if it had time to find a grant too late.
-	if o.Late == 0 || o.Returned <= o.Late {
-		return nil
+	if o.Delay > 0 && o.Late > 0 && o.Returned > o.Late {
+		s.to = Forever // a grant that expired on its way has left a closed place
 	}
-	s.to, s.ends = o.Returned, o.Late
 	return []silent{s}
 }
 
