@@ -396,9 +396,10 @@ func (g *game) upgraded(h *holding, number int) {
 }
 
 // changed is the answer to a change. It may still come when the lock is being
-// released.
+// released, but that it was not held says nothing then: an earlier copy may have
+// been carried out before the release.
 func (g *game) changed(c *caller, r *request, o *Op, out Outcome, token uint64) {
-	if *c.crashed || c.state == closed || c.state == asking || c.req != r || c.pending != o {
+	if *c.crashed || c.state == closed || c.state == asking || c.req != r || c.pending != o || out == NotHeld && c.state == releasing {
 		return
 	}
 	c.pending = nil

@@ -12,6 +12,7 @@ import (
 // step is an operation of the model.
 type step struct {
 	kind     stepKind
+	index    int // in model.steps
 	call     int // index in model.calls; -1: a look
 	phase    int // change: which one it ends; evicted, gone: the first with the token
 	op       *Op
@@ -380,6 +381,7 @@ func (m *model) operations() []porcupine.Operation {
 	ops := make([]porcupine.Operation, len(m.steps))
 	for i := range m.steps {
 		s := &m.steps[i]
+		s.index = i
 		lane := slices.IndexFunc(lanes, func(until time.Duration) bool { return until < s.from })
 		if lane < 0 {
 			lane = len(lanes)
@@ -396,8 +398,7 @@ func (m *model) porcupine() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return m.init() },
 		Step: func(s, in, _ any) (bool, any) {
-			n, why := m.next(*s.(*state), in.(*step))
-			return why.text == "", &n
+			return m.search(s.(*state), in.(*step))
 		},
 		Equal:             func(a, b any) bool { return a.(*state).equal(b.(*state)) },
 		DescribeOperation: func(in, _ any) string { return in.(*step).describe() },

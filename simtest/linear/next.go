@@ -23,6 +23,7 @@ type state struct {
 	value   int   // index in model.writes; -1: none
 	maybe   []int // writes that may have come after it, none of which can come any more
 	trust   trust
+	path    path
 }
 
 // holder is who holds the key, in a phase of its grant. If it is lost it does not

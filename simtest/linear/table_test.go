@@ -96,9 +96,12 @@ func (t *table) acquire(r *request, sent time.Duration) {
 	if t.down {
 		return
 	}
-	r.sent, r.heard = max(r.sent, sent), t.now
 	t.expire()
-	switch h := t.find(r); {
+	h := t.find(r)
+	if h == nil || !h.evicted { // else its answer would promise a lease that is not kept
+		r.sent, r.heard = max(r.sent, sent), t.now
+	}
+	switch {
 	case h != nil:
 		t.keep(h)
 	case r.closed || slices.Contains(t.line, r):
