@@ -86,6 +86,7 @@ func (m *model) strangers(s *state, x *step) reason {
 			loose++
 		}
 	}
+	certain := loose == 0
 	var taken []int
 	start, until, by := s.now, Forever, int64(0)
 	for _, h := range x.op.Holders {
@@ -111,7 +112,8 @@ func (m *model) strangers(s *state, x *step) reason {
 			return reason{text: "nobody can have held the key without being told as it was seen"}
 		}
 	}
-	if s.now = start; by > 0 {
+	if certain && by > 0 {
+		s.now = start
 		m.shutUntil(s, until, by)
 	}
 	return reason{}

@@ -121,6 +121,9 @@ func newModel(h History) (*model, string) {
 	for _, at := range h.Lost {
 		m.steps = append(m.steps, step{kind: forget, call: -1, op: &Op{Invoked: at, Returned: at}, from: at, to: at})
 	}
+	if why := m.order(); why != "" {
+		return nil, why
+	}
 	return m, ""
 }
 
