@@ -186,7 +186,7 @@ func TestVisualization(t *testing.T) {
 
 // TestUnknown: a search that does not come to its end is not Ok.
 func TestUnknown(t *testing.T) {
-	if v, why := Check(generate(1, bench), -1); v != Unknown || !strings.Contains(why, "undecided") {
+	if v, why := Check(generate(1, bench).History, -1); v != Unknown || !strings.Contains(why, "undecided") {
 		t.Errorf("%v %s", v, why)
 	}
 }

@@ -13,7 +13,7 @@ import (
 func TestDbg2(t *testing.T) {
 	seed, _ := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
 	sh := richShapeOf(rand.New(rand.NewPCG(seed, 1)))
-	h := generate(seed, sh)
+	h := generate(seed, sh).History
 	m, _ := newModel(h)
 	ops := m.operations()
 	_, info := porcupine.CheckOperationsVerbose(m.porcupine(), ops, 5e9)

@@ -13,7 +13,7 @@ import (
 func TestDbg(t *testing.T) {
 	seed, _ := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
 	sh := richShapeOf(rand.New(rand.NewPCG(seed, 1)))
-	h := generate(seed, sh)
+	h := generate(seed, sh).History
 	slices.SortStableFunc(h.Ops, func(a, b Op) int { return cmp.Compare(a.Invoked, b.Invoked) })
 	for _, o := range h.Ops {
 		fmt.Println(o, "exp", o.MayExpire, "delay", o.Delay)

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -44,6 +45,40 @@ type game struct {
 	calls int
 	sets  int
 	seen  []uint64 // tokens that clients were told or saw
+	truth []moment
+}
+
+// played is a history and what really happened.
+type played struct {
+	History
+	truth []moment
+}
+
+// moment is the key from one time to another.
+type moment struct {
+	from, to time.Duration
+	holders  []Holder
+	calls    []int // of the holders
+	value    Value
+	line     bool // somebody waits
+	down     bool
+}
+
+// note writes the truth down.
+func (g *game) note() {
+	m := moment{from: g.now, to: Forever, value: g.value, line: len(g.line) > 0 || g.upgrader() != nil, down: g.down}
+	for _, h := range g.holders {
+		m.holders = append(m.holders, Holder{Token: h.token, Mode: h.mode, Lost: h.lost})
+		m.calls = append(m.calls, h.r.call.id)
+	}
+	if n := len(g.truth); n > 0 {
+		last := &g.truth[n-1]
+		if slices.Equal(last.holders, m.holders) && last.value == m.value && last.line == m.line && last.down == m.down {
+			return
+		}
+		last.to = m.from
+	}
+	g.truth = append(g.truth, m)
 }
 
 // caller is the client's side of a call.
@@ -107,7 +142,7 @@ func (g *game) message(do func()) {
 	}
 }
 
-func generate(seed uint64, sh shape) History {
+func generate(seed uint64, sh shape) played {
 	c := &clock{rand: rand.New(rand.NewPCG(seed, 0x11ea))}
 	g := &game{shape: sh, clock: c, table: table{clock: c, ttl: sh.ttl}}
 	g.table.tell, g.table.tied, g.table.let = g.answer, g.upgraded, g.letGo
@@ -118,12 +153,13 @@ func generate(seed uint64, sh shape) History {
 		t := heap.Pop(&g.queue).(timer)
 		g.now = t.at
 		t.do()
+		g.note()
 	}
-	h := History{Key: "k", Lost: g.losses}
+	p := played{History{Key: "k", Lost: g.losses}, g.truth}
 	for _, o := range g.ops {
-		h.Ops = append(h.Ops, *o)
+		p.Ops = append(p.Ops, *o)
 	}
-	return h
+	return p
 }
 
 func (g *game) op(o Op) *Op {
@@ -496,14 +532,4 @@ func (g *game) anEviction() {
 		g.after(g.shape.ttl/8, again)
 	}
 	again()
-}
-
-// someOf is a random element that satisfies ok, and its index; -1 if none does.
-func someOf[T any](r *rand.Rand, list []T, ok func(*T) bool) (*T, int) {
-	for _, i := range r.Perm(len(list)) {
-		if ok(&list[i]) {
-			return &list[i], i
-		}
-	}
-	return nil, -1
 }

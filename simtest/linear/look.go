@@ -132,6 +132,8 @@ func (m *model) read(s *state, x *step) reason {
 	case s.trust != old && v.Stale == (s.trust == stale) && m.shows(s.value, v):
 		s.maybe = nil
 		return reason{}
+	case v.Stale:
+		return reason{text: "the value is another one, or not stale: {value}"}
 	}
 	for _, w := range s.maybe {
 		if m.shows(w, v) {
