@@ -46,7 +46,11 @@ func (m *model) busy(s *state, x *step) reason {
 	explain(int64(c.weight), -1)
 	for i := range x.waits {
 		if w := &x.waits[i]; max(s.now, w.from) <= min(x.to, w.to) && m.inLine(s, w) {
-			explain(m.lacks(s, w), w.call)
+			not := w.call
+			if m.calls[not].lock.Delay > 0 { // it can wait for its own closed place
+				not = -1
+			}
+			explain(m.lacks(s, w), not)
 		}
 	}
 	if start == Forever {
