@@ -71,6 +71,7 @@ type write struct {
 	op    *Op
 	phase int
 	token uint64 // 0: not known
+	above uint64 // but higher than this
 }
 
 // model is a history made ready for the search.
@@ -172,8 +173,10 @@ func (m *model) plan(n int, c *call) {
 			case Downgrade:
 				p.least, p.lowers = min(p.least, o.Mode.weight()), min(p.lowers, o.Invoked)
 			default:
-				m.write(o, &p)
-				p.last++
+				if p.weight == c.of || p.rises < Forever { // else it can not be carried out
+					m.write(o, &p)
+					p.last++
+				}
 			}
 			continue
 		}
@@ -190,6 +193,9 @@ func (m *model) write(o *Op, p *phase) {
 	w := write{op: o, phase: len(m.phases), token: p.token}
 	if p.any() {
 		w.token = 0
+		if p.weight < m.calls[p.call].of { // only a new token can have been that of all
+			w.above = p.token
+		}
 	}
 	m.writes = append(m.writes, w)
 }
@@ -364,7 +370,7 @@ func (m *model) waitsIn(s *step) []wait {
 
 // risesIn says that a holder may have been given a new token and not been told.
 func (m *model) risesIn(s *step) bool {
-	return slices.ContainsFunc(m.phases, func(p phase) bool { return p.loose || p.rises <= s.to })
+	return slices.ContainsFunc(m.phases, func(p phase) bool { return (p.loose || p.rises <= s.to) && p.token < s.op.Token })
 }
 
 // shows says that a reader can have seen what was written so.
@@ -372,7 +378,7 @@ func (w *write) shows(v Value) bool {
 	if w.op.Kind == Delete || v.Token == 0 {
 		return w.op.Kind == Delete && v.Token == 0
 	}
-	return w.op.Value.Data == v.Data && (w.token == v.Token || w.token == 0)
+	return w.op.Value.Data == v.Data && (w.token == v.Token || w.token == 0 && v.Token > w.above)
 }
 
 // operations puts the steps into as few lanes as show no two at once.

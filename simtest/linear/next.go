@@ -161,7 +161,7 @@ func (m *model) advance(s *state, i int) {
 func (m *model) settle(s *state, i int) {
 	h := s.holders[i]
 	p := &m.phases[h.phase]
-	if h.lost || p.first == p.last {
+	if h.lost || p.first == p.last || !m.all(p, Forever-1) {
 		return
 	}
 	first := p.first
@@ -320,7 +320,7 @@ func (m *model) notThere(s *state, x *step) reason {
 	}
 	i := m.find(s, x.call)
 	if i >= 0 {
-		if p := &m.phases[s.holders[i].phase]; p.token != x.op.Token || p.any() {
+		if p := &m.phases[s.holders[i].phase]; p.token != x.op.Token || p.loose || p.rises <= x.to {
 			return reason{}
 		}
 	}
@@ -355,7 +355,11 @@ func (m *model) wrote(s *state, x *step, i int) reason {
 	if !m.all(&m.phases[x.phase], x.to) {
 		return reason{text: "it does not hold all of the key: {holders}"}
 	}
-	m.advance(s, i)
+	of := m.calls[x.call].of
+	if why := m.room(s, x, of, of); why.text != "" {
+		return why
+	}
+	m.advance(s, m.find(s, x.call))
 	s.value, s.maybe, s.trust = x.written, nil, fresh
 	return reason{}
 }
@@ -383,7 +387,7 @@ func (m *model) refused(s *state, x *step) reason {
 
 // conflict is an Upgrade that another holder stood against.
 func (m *model) conflict(s *state, x *step, i int) reason {
-	of := m.calls[x.call].of
+	of, own := m.calls[x.call].of, m.phases[x.phase].weight
 	for j, h := range s.holders {
 		if j != i && !h.lost && m.phases[h.phase].weight > of/2 {
 			m.advance(s, i)
@@ -399,7 +403,8 @@ func (m *model) conflict(s *state, x *step, i int) reason {
 		}
 	}
 	for _, g := range x.silent {
-		if t := max(s.now, g.from); g.of == of && g.weight > of/2 && g.weight < of && t <= min(x.to, g.to) {
+		beside := g.of == of && g.weight > of/2 && uint64(own)+uint64(g.weight) <= uint64(of)
+		if t := max(s.now, g.from); beside && t <= min(x.to, g.to) {
 			start = min(start, t)
 		}
 	}
