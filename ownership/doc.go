@@ -263,10 +263,11 @@
 //     as well (it is for update, or waits to): each would wait for the other. A holder
 //     that gives its wait up takes it back by a further number. From the moment that a
 //     holder asks to go down it counts as being there.
-//   - K9. A grant with a Delay whose lease expires, or that an eviction does not get
-//     back before, stays in the record, marked Lost, for Delay·(1+d) more, and takes
-//     its weight. A new owner counts it anew, as leases (T4). Release knows no delay;
-//     an operator's (K13) ends it. T6 forgets it.
+//   - K9. A grant with a Delay whose lease expires stays in the record, marked Lost,
+//     for Delay·(1+d) more, and takes its weight. A new owner counts it anew, as
+//     leases (T4). A client that gives back what it has lost says so, and the place
+//     closes then. Any other Release knows no delay, nor does an operator's (K13): both
+//     open a place that is closed. T6 forgets delays.
 //   - K10. A lease of the user is a held lock, the anchor, and the locks that name it:
 //     they share its number and TTL, so a heartbeat renews them together (K4). When
 //     one of them is lost all others are released at once, by the client. When the
@@ -447,6 +448,19 @@
 //     once a second for ever; and since every take-over gives leases their full TTL
 //     anew (T4), what a dead client held was never given up.
 //   - A leaver without a membership lease for 2 MembershipTTL just goes (V7).
+//   - A heartbeat's digest is made of request numbers, not of tokens (K4): an upgrade
+//     raises the token of a grant, and a request has one outcome for ever.
+//   - A change of mode, like a value, goes under a number within the grant (K6, K8), so
+//     both survive copies, take-overs and being given up in one way. What was refused
+//     is remembered by its owner alone: a client takes answers only from the newest
+//     term it asked, so no refusal is believed of which a copy may yet be done.
+//   - An operator's release does not take the lock at once (K13): its holder would
+//     believe in it still. It waits for the holder's word or for its deadline, and who
+//     does not want to wait for that has fencing tokens.
+//   - An upgrade gets a new token (K8): readers may have shown theirs, which are higher
+//     than the first one of the holder that goes up.
+//   - A change of a queue alone is told to watchers a moment later and without a round
+//     (K12): it is what the owner has seen, of a state that was committed.
 //   - The last voter leaves only when another member can be seated; a view without
 //     voters could have no successor. So when all voters leave and somebody joins,
 //     the next view adds who joins and lets nobody go: without that neither happened

@@ -9,8 +9,23 @@ func (e *encoder) pending(p pending) {
 	e.time(p.began)
 	e.request(p.request)
 	e.bool(p.release)
-	if e.has(p.answer != nil) {
-		e.answer(p.answer.(Answer))
+	e.uint(p.alters)
+	switch a := p.answer.(type) {
+	case nil:
+		e.uint(0)
+	case Answer:
+		e.uint(1)
+		e.answer(a)
+	case Report:
+		e.uint(2)
+		e.report(a)
+	}
+	if e.has(p.query != nil) {
+		e.uint(uint64(p.query.client))
+		e.uint(p.query.id)
+		e.str(p.query.key)
+		e.bool(p.query.page)
+		e.bool(p.query.watch)
 	}
 	if e.has(p.beat != nil) {
 		e.leaseID(p.beat.lease)
@@ -37,6 +52,38 @@ func (e *encoder) answer(a Answer) {
 	e.holder(a.Holder)
 	e.reason(a.Reason)
 	e.uint(a.Alters)
+}
+
+func (e *encoder) report(m Report) {
+	e.uint(uint64(m.Client))
+	e.uint(m.ID)
+	e.uint(uint64(m.Partition))
+	e.term(m.Term)
+	e.uint(uint64(m.Outcome))
+	e.uint(m.Number)
+	each(e, m.Keys, (*encoder).keyState)
+	e.bool(m.More)
+	e.reason(m.Reason)
+}
+
+// keyState: how long is left, and how long it was waited, are for people.
+func (e *encoder) keyState(s KeyState) {
+	e.str(s.Key)
+	e.len(len(s.Holders))
+	for _, h := range s.Holders {
+		e.holder(h.Holder)
+		e.bool(h.Evicted)
+	}
+	e.len(len(s.Queue))
+	for _, w := range s.Queue {
+		e.uint(uint64(w.Client))
+		e.str(w.Name)
+		e.str(w.Note)
+		e.mode(w.Mode)
+		e.bool(w.Upgrades)
+	}
+	e.int(int64(s.Waiting))
+	e.value(s.Value)
 }
 
 // reason: Left is for people, and never in an answer that waits.
@@ -68,6 +115,9 @@ func (e *encoder) table(t *table) {
 		for _, r := range k.queue {
 			e.request(r.id)
 		}
+		if e.has(k.upgrade != nil) {
+			e.request(k.upgrade.id)
+		}
 	}
 	e.len(len(t.requests))
 	for _, id := range sortedFunc(t.requests, RequestID.compare) {
@@ -86,15 +136,55 @@ func (e *encoder) table(t *table) {
 	for _, id := range sortedFunc(t.leases, LeaseID.compare) {
 		e.lease(t.leases[id])
 	}
+	e.len(len(t.endings))
+	for _, x := range t.endings {
+		e.lockRequest(x.request)
+		e.time(x.until)
+	}
+	e.len(len(t.revokes))
+	for _, r := range t.revokes {
+		e.lockRequest(r)
+	}
+	e.len(len(t.watched))
+	for _, key := range sortedKeys(t.watched) {
+		e.str(key)
+		e.watched(t.watched[key])
+	}
+	e.uint(t.changes)
+	e.time(t.tellAt)
+	e.time(t.newsAt)
+	e.time(t.sweepAt)
 	e.uint(uint64(t.tickets))
 	e.time(t.expiry)
 	e.time(t.graceEnd)
 	each(e, t.parked, (*encoder).parked)
 }
 
+func (e *encoder) watched(w *watched) {
+	e.uint(w.number)
+	e.bool(w.news)
+	e.len(len(w.watchers))
+	for _, k := range w.watchers {
+		e.uint(uint64(k.client))
+		e.uint(k.id)
+		e.node(k.to)
+		e.time(k.heard)
+	}
+}
+
+// lockRequest: came is for people.
 func (e *encoder) lockRequest(r *request) {
 	e.request(r.id)
 	e.str(r.key)
+	e.mode(r.mode)
+	e.duration(r.delay)
+	e.bool(r.evicted)
+	e.str(r.evictor)
+	e.request(r.evicts)
+	e.uint(r.alter.number)
+	e.uint(uint64(r.alter.outcome))
+	e.holder(r.alter.holder)
+	e.bool(r.alter.up)
 	e.uint(uint64(r.state))
 	e.uint(uint64(r.outcome))
 	e.bool(r.released)
@@ -115,6 +205,7 @@ func (e *encoder) lease(l *lease) {
 	e.leaseID(l.id)
 	e.duration(l.ttl)
 	e.time(l.heard)
+	e.node(l.from)
 	e.len(len(l.held))
 	for _, seq := range sortedKeys(l.held) {
 		e.uint(seq)
@@ -155,6 +246,7 @@ func (e *encoder) release(m *Release) {
 	e.uint(uint64(m.Partition))
 	e.term(m.Term)
 	e.str(m.Heir)
+	e.bool(m.Lost)
 }
 
 func (e *encoder) client(cl *client) {
@@ -168,6 +260,10 @@ func (e *encoder) client(cl *client) {
 	e.len(len(cl.asking))
 	for _, h := range cl.asking {
 		e.uint(h.seq)
+	}
+	e.len(len(cl.looks))
+	for _, k := range cl.looks {
+		e.look(k)
 	}
 	each(e, cl.slots, (*encoder).slot)
 	each(e, cl.auto, (*encoder).autoLease)
@@ -193,10 +289,50 @@ func (e *encoder) hold(h *hold) {
 	e.time(h.deadline)
 	e.uint(h.since)
 	e.uint(h.extend)
+	e.mode(h.mode)
+	e.len(len(h.changes))
+	for i := range h.changes {
+		e.change(&h.changes[i])
+	}
+	e.uint(h.altered)
+	e.bool(h.contended)
+	e.uint(uint64(h.evicts))
+	e.str(h.heir)
+	e.bool(h.anchor)
+	e.uint(uint64(h.follower))
+	e.bool(h.quiet)
+	e.bool(h.lost)
 	e.bool(h.wasHeld)
 	e.bool(h.reask)
 	e.uint(uint64(h.releases))
 	e.time(h.giveUp)
+}
+
+func (e *encoder) change(ch *change) {
+	e.uint(ch.op)
+	e.uint(uint64(ch.what))
+	e.mode(ch.mode)
+	e.str(string(ch.value))
+	e.bool(ch.undo)
+	e.uint(ch.number)
+	e.term(ch.term)
+	e.time(ch.next)
+	e.reason(ch.reason)
+}
+
+func (e *encoder) look(k *look) {
+	e.uint(uint64(k.in.Handle))
+	e.str(k.in.Key)
+	e.bool(k.in.Page)
+	e.uint(uint64(k.in.Partition))
+	e.bool(k.in.Watch)
+	e.uint(uint64(k.partition))
+	e.term(k.term)
+	e.node(k.owner)
+	e.time(k.next)
+	e.time(k.heard)
+	e.uint(k.seen)
+	e.reason(k.reason)
 }
 
 func (e *encoder) lock(in Lock) {

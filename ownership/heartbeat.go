@@ -190,6 +190,9 @@ func (c *Core) renewed(from NodeID, s *slot, item HeartbeatAckItem) {
 	s.echo = max(s.echo, item.Echo.time())
 	s.deadline = never
 	for _, h := range s.sorted() {
+		if h.state != holdHeld {
+			continue // lost with another one of its lease (K10)
+		}
 		// K4: the answer speaks of what was held before the renewal was sent.
 		switch {
 		case h.since >= item.Beat:
@@ -207,12 +210,13 @@ func (c *Core) renewed(from NodeID, s *slot, item HeartbeatAckItem) {
 			continue
 		}
 		s.deadline = earlier(s.deadline, h.deadline)
+		c.noteContended(h, slices.Contains(item.Contended, h.seq))
 	}
 	// K4: the client releases what it does not know, except tokens whose request
 	// is open.
 	for _, seq := range item.Held {
 		if c.client.bySeq[seq] == nil {
-			c.send(from, Release{Request: RequestID{c.client.id, seq}, Low: c.client.low(), Partition: item.Partition, Term: item.Term})
+			c.send(from, Release{Request: RequestID{c.client.id, seq}, Low: c.client.low(), Partition: item.Partition, Term: item.Term, Lost: true})
 		}
 	}
 	c.tickDeadlines(s)

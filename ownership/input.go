@@ -25,8 +25,12 @@ type Input interface{ input() }
 type Handle uint64
 
 // Tick tells nothing but the time. Wall is unix seconds, read by founders
-// alone; 0 leaves the last value.
-type Tick struct{ Wall int64 }
+// alone. WallMilli is unix milliseconds, for people alone (Holder.Since). 0 leaves
+// the last value of either.
+type Tick struct {
+	Wall      int64
+	WallMilli int64
+}
 
 // Receive delivers a message. Mesh is the sender's mesh, 0 if it has none.
 // The transport vouches for From; Message was decoded without error.
@@ -69,7 +73,7 @@ type Lock struct {
 // a request. Released follows when the owner has certified it.
 type Unlock struct {
 	Handle Handle
-	Heir   string // K2: the first waiter of this name goes before the others; "" for none
+	Heir   string // K14: the first waiter of this name goes before the others; "" for none
 }
 
 // Extend renews a held lock now. Extended (or Lost) follows.

@@ -9,25 +9,27 @@ import (
 // waits, which leases keep it so. It is the speculative state: after the last
 // write that was numbered, committed or not.
 //
-// Invariants: a key with a free place has no queue (but during the grace); a
-// request has one outcome for ever (I14); every holder's lease is in leases, and
-// expires TTL·(1+d) after it was last heard of (I12).
+// Invariants: the head of a queue does not fit beside the holders (K7; but during
+// the grace); a request has one outcome for ever (I14); every holder's lease is in
+// leases, and expires TTL·(1+d) after it was last heard of (I12), or the holder is
+// in endings.
 type table struct {
-	keys     map[string]*keyState // those that are held or waited for
+	keys     map[string]*keyState // those that are held, waited for, watched, or have a value
 	requests map[RequestID]*request
 	clients  map[ClientID]*clientMark
 	leases   map[LeaseID]*lease
-	tickets  uint32   // last number given
-	expiry   Time     // no lease ends before this
-	graceEnd Time     // K2: until then requests are parked; 0 if none
-	parked   []parked // requests that cannot be evaluated yet, one per RequestID
+	endings  []ending            // holders that no lease keeps any more
+	revokes  []*request          // operators' that wait for a holder to let go (K13)
+	tellAt   Time                // when holders are told again to let go; never if there are none
+	watched  map[string]*watched // by key (K12)
+	changes  uint64              // the last number of a watched key's state
+	newsAt   Time                // when watchers are told of queues; never if there is nothing
+	sweepAt  Time                // when watchers that are gone are forgotten
+	tickets  uint32              // last number given
+	expiry   Time                // no lease ends before this
+	graceEnd Time                // K2: until then requests are parked; 0 if none
+	parked   []parked            // requests that cannot be evaluated yet, one per RequestID
 	parkedAt map[RequestID]int
-}
-
-// keyState is one key.
-type keyState struct {
-	record *Record    // nil if free
-	queue  []*request // by ticket
 }
 
 // requestState is what became of an Acquire.
@@ -44,17 +46,24 @@ type request struct {
 	id       RequestID
 	key      string
 	state    requestState
-	outcome  Outcome // closed: Busy or Gone
+	outcome  Outcome // closed: Busy, Capacity or Gone
 	released bool    // closed by a Release that ended a grant
 	token    Token   // held
-	busy     *Record // Busy: what had the key
+	busy     *Record // Busy, Capacity: what had the key
+	mode     Mode
+	delay    time.Duration
 	lease    uint32
 	ttl      time.Duration
 	ticket   Ticket
-	sent     Echo   // the newest client time received
-	heard    Time   // when the newest copy came
-	from     NodeID // its return address is its latest
-	answers  uint8  // bits: which answers wait for a round
+	sent     Echo      // the newest client time received
+	heard    Time      // when the newest copy came
+	came     Time      // when the first one came to this owner
+	from     NodeID    // its return address is its latest
+	evicted  bool      // held: told to let go, and renewed no more (K13)
+	evictor  string    // of an evicted one: the operator's node
+	evicts   RequestID // a Revoke: of this grant
+	alter    alteration
+	answers  uint8 // bits: which answers wait for a round
 	name     string
 	note     string
 }
@@ -62,6 +71,7 @@ type request struct {
 const (
 	answersAcquire = 1 << iota
 	answersRelease
+	answersAlter
 )
 
 // clientMark is what the owner remembers of a client's closed requests (K1).
@@ -80,6 +90,7 @@ type lease struct {
 	id    LeaseID
 	ttl   time.Duration
 	heard Time                // last request, refresh or renewal of it
+	from  NodeID              // the node it came from, 0 if nothing came yet
 	held  map[uint64]*request // by Seq
 	xor   uint64              // of the digests of held
 }
@@ -108,7 +119,8 @@ func (t *table) init() {
 	t.clients = map[ClientID]*clientMark{}
 	t.leases = map[LeaseID]*lease{}
 	t.parkedAt = map[RequestID]int{}
-	t.expiry = never
+	t.watched = map[string]*watched{}
+	t.expiry, t.tellAt, t.newsAt, t.sweepAt = never, never, never, never
 }
 
 func (t *table) key(key string) *keyState {
@@ -125,7 +137,7 @@ func (t *table) anyWaiting() bool {
 		return true
 	}
 	for _, k := range t.keys {
-		if len(k.queue) > 0 {
+		if len(k.queue) > 0 || k.upgrade != nil {
 			return true
 		}
 	}
@@ -152,8 +164,14 @@ func (c *Core) fillTable(o *owner, records map[string]*Record) {
 		r := records[key]
 		t.key(key).record = r
 		for _, h := range r.Holders {
-			req := &request{id: h.Request, key: key, state: requestHeld, token: h.Token, lease: h.Lease, ttl: h.TTL, heard: c.now, name: h.Name, note: h.Note}
+			req := &request{id: h.Request, key: key, state: requestHeld, token: h.Token, mode: h.Mode, delay: h.Delay,
+				lease: h.Lease, ttl: h.TTL, heard: c.now, came: c.now, name: h.Name, note: h.Note, alter: alteration{number: h.Altered, outcome: OutcomeAltered}}
 			t.requests[h.Request] = req
+			if h.Lost { // K9: its delay is counted anew too
+				c.close(o, req, OutcomeGone)
+				c.endAt(o, req, c.now.add(c.view.Params.given(h.Delay)))
+				continue
+			}
 			c.leaseAdd(o, req)
 		}
 	}
@@ -170,6 +188,9 @@ func (c *Core) leaseAdd(o *owner, r *request) {
 	}
 	l.ttl = max(l.ttl, r.ttl)
 	l.heard = max(l.heard, r.heard)
+	if r.from != 0 {
+		l.from = r.from
+	}
 	l.held[r.id.Seq] = r
 	l.xor ^= digest(r.key, r.id.Seq)
 	t.expiry = earlier(t.expiry, c.expires(l))
@@ -191,105 +212,16 @@ func (t *table) leaseRemove(r *request) {
 	}
 }
 
-// touch notes that a lease was heard of.
-func (t *table) touch(id LeaseID, at Time) {
+// touch notes that a lease was heard of, and from which node.
+func (t *table) touch(id LeaseID, from NodeID, at Time) {
 	if l := t.leases[id]; l != nil {
-		l.heard = max(l.heard, at)
+		l.heard, l.from = max(l.heard, at), from
 	}
-}
-
-// grant gives the key to a waiting request: one write, and an answer that leaves
-// with it (G2). Its echo is the newest client time received before the Accept.
-func (c *Core) grant(o *owner, k *keyState, r *request) {
-	r.assertOpen()
-	o.count++
-	token := makeToken(o.term, o.count)
-	o.assertTokenRises(token, k.record)
-	h := Holder{Request: r.id, Token: token, Lease: r.lease, TTL: r.ttl, Name: r.name, Note: r.note}
-	rec := &Record{Key: r.key}
-	if k.record != nil {
-		rec.Holders = slices.Clone(k.record.Holders)
-	}
-	rec.Holders = append(rec.Holders, h)
-	k.record = rec
-	r.state, r.token = requestHeld, token
-	c.leaseAdd(o, r)
-	c.write(o, r.key, rec)
-	c.answerByWrite(o, r.from, r.heard, Answer{Request: r.id, Outcome: OutcomeGranted, Token: token, Echo: r.sent})
-	if o.count >= countLow {
-		o.stuckAt = 0
-		c.askNewTerm(o)
-	}
-}
-
-// countLow is how many tokens a term grants before its owner asks for a new one
-// (T4); the rest is for the meantime.
-const countLow = 1<<32 - 1<<20
-
-func (c *Core) askNewTerm(o *owner) {
-	if o.count == countLow || o.count%(1<<10) == 0 {
-		c.tellVoters(Stuck{Partition: o.partition, Term: o.term, Exhausted: true})
-	}
-}
-
-// ungrant takes a grant back and passes the key on. K2: release and the grant to
-// the next waiter are one write.
-func (c *Core) ungrant(o *owner, r *request) {
-	k := o.table.keys[r.key]
-	rec := &Record{Key: r.key}
-	for _, h := range k.record.Holders {
-		if h.Request != r.id {
-			rec.Holders = append(rec.Holders, h)
+	for _, e := range t.endings {
+		if e.request.id.Client == id.Client {
+			e.request.from = from
 		}
 	}
-	o.table.leaseRemove(r)
-	r.token = 0
-	if len(rec.Holders) > 0 {
-		k.record = rec
-		c.write(o, r.key, rec)
-		return
-	}
-	k.record = nil
-	if !c.grantNext(o, k) {
-		c.write(o, r.key, nil)
-		o.table.tidy(r.key)
-	}
-}
-
-// grantNext grants a free key to the first waiter that is still there.
-func (c *Core) grantNext(o *owner, k *keyState) bool {
-	for len(k.queue) > 0 && o.count < 1<<32-1 {
-		r := k.queue[0]
-		k.queue = slices.Delete(k.queue, 0, 1)
-		if c.waitedOut(r) {
-			c.close(o, r, OutcomeGone) // K2: a waiter refreshes itself; this one is lost
-			continue
-		}
-		c.grant(o, k, r)
-		return true
-	}
-	return false
-}
-
-// tidy leaves nothing behind of a free key.
-func (t *table) tidy(key string) {
-	if k := t.keys[key]; k != nil && k.record == nil && len(k.queue) == 0 {
-		delete(t.keys, key)
-	}
-}
-
-// enqueue puts a request in line by its ticket; one that has none gets the next
-// of this term. K2: it keeps its first ticket and presents it at a new owner.
-func (o *owner) enqueue(k *keyState, r *request) {
-	if r.ticket.isZero() || r.ticket.Term > o.term {
-		o.table.tickets++
-		r.ticket = Ticket{o.term, o.table.tickets}
-	}
-	i := len(k.queue)
-	for i > 0 && r.ticket.before(k.queue[i-1].ticket) {
-		i--
-	}
-	k.queue = slices.Insert(k.queue, i, r)
 }
 
 // close fixes the outcome of a request.
@@ -367,11 +299,18 @@ func (c *Core) tickTable(o *owner) {
 		c.evaluateParked(o)
 	}
 	if c.now >= t.expiry {
+		c.endGrants(o)
 		c.expireLeases(o)
 		c.expireWaiters(o)
 		c.forgetClients(o)
 	}
-	o.timer = earlier(o.timer, t.expiry)
+	if c.now >= t.tellAt {
+		c.tellEvicted(o)
+	}
+	if len(t.watched) > 0 {
+		c.tickWatched(o)
+	}
+	o.timer = earlier(o.timer, earlier(t.expiry, t.tellAt))
 }
 
 func (c *Core) expireLeases(o *owner) {
@@ -385,14 +324,15 @@ func (c *Core) expireLeases(o *owner) {
 		}
 		c.assertExpiry(l)
 		for _, seq := range sortedKeys(l.held) {
-			r := l.held[seq]
-			c.ungrant(o, r)
-			c.close(o, r, OutcomeGone)
+			c.expire(o, l.held[seq])
 		}
 	}
 	// A grant that passed on above may have brought the next expiry nearer.
 	for _, l := range t.leases {
 		t.expiry = earlier(t.expiry, c.expires(l))
+	}
+	for _, e := range t.endings {
+		t.expiry = earlier(t.expiry, e.until)
 	}
 }
 
@@ -402,6 +342,7 @@ func (c *Core) expireWaiters(o *owner) {
 	t := &o.table
 	for _, key := range sortedKeys(t.keys) {
 		k := t.keys[key]
+		n := len(k.queue)
 		k.queue = slices.DeleteFunc(k.queue, func(r *request) bool {
 			lost := c.waitedOut(r)
 			if lost {
@@ -409,7 +350,10 @@ func (c *Core) expireWaiters(o *owner) {
 			}
 			return lost
 		})
-		t.tidy(key)
+		if len(k.queue) < n {
+			c.queueChanged(o, key)
+			c.advance(o, key)
+		}
 	}
 }
 
@@ -433,7 +377,7 @@ func (c *Core) forgetClients(o *owner) {
 // counts for people.
 func (t *table) counts() (held, queued int) {
 	for _, k := range t.keys {
-		if k.record != nil {
+		if k.held() {
 			held++
 		}
 		queued += len(k.queue)

@@ -274,7 +274,8 @@ type Release struct {
 	Low       uint64
 	Partition Partition
 	Term      Term
-	Heir      string // K2: the first waiter of this name goes before the others
+	Heir      string // K14: the first waiter of this name goes before the others
+	Lost      bool   // K9: its client has lost it, and did not let go of it in order
 }
 
 // AlterCode says what an Alter does.
@@ -395,7 +396,7 @@ const (
 // Reason explains an open request.
 type Reason struct {
 	Code   ReasonCode
-	Left   time.Duration // ReasonLostWait: how long still
+	Left   time.Duration // ReasonLostWait, an Evict, a Holder that is Lost: how long still; ReasonNoLease: for how long already
 	Ahead  int           // ReasonQueued: waiters before this one
 	Holder Holder        // ReasonQueued: who has it, or one of those
 	Others int           // ReasonQueued: holders beside Holder
