@@ -164,30 +164,35 @@ func (c *call) settle(lost []time.Duration) string {
 	return ""
 }
 
-// settleEnds finds when a granted call may end unseen: by expiry, after which its
-// place is closed for its Delay, or given back.
+// settleEnds finds when a granted call may end unseen: by expiry, or given back; and
+// when its place may be open again, which for its Delay it is not if it was lost.
 func (c *call) settleEnds(lost []time.Duration) {
 	u := c.unlock
-	expires, back := c.lock.MayExpire, Forever
+	lapses, back := c.lock.MayExpire, Forever
 	for _, r := range c.renews {
-		switch r.Outcome {
-		case Renewed:
-			expires = max(expires, r.MayExpire)
-		case Lost:
+		if r.Outcome == Renewed {
+			lapses = max(lapses, r.MayExpire)
+		}
+	}
+	for _, r := range c.renews {
+		switch {
+		case r.Outcome == Lost && r.Closes:
+			lapses = min(lapses, r.Returned)
+		case r.Outcome == Lost:
 			back = min(back, r.Returned)
 		}
 	}
 	if u != nil && (u.Outcome == Open || u.Outcome == GaveUp) {
 		back = min(back, u.Invoked)
 	}
-	expires, back = max(expires, c.seen), max(back, c.seen)
-	c.ends = min(expires, back)
+	lapses, back = max(lapses, c.seen), max(back, c.seen)
+	c.ends = min(lapses, back)
 	if c.lock.Delay == 0 {
 		c.opens = c.ends
 	} else {
-		c.opens = min(expires+c.lock.Delay, back, max(expires, c.ousted))
+		c.opens = min(lapses+c.lock.Delay, back, max(lapses, c.ousted))
 		if u != nil && u.Outcome == NotHeld { // it came upon a closed place
-			c.opens = min(c.opens, max(expires, u.Invoked))
+			c.opens = min(c.opens, max(lapses, u.Invoked))
 		}
 		for _, at := range lost {
 			if at >= c.ends {

@@ -264,18 +264,19 @@ func (g *game) told(c *caller, r *request, outcome Outcome, token uint64, sent t
 func (g *game) deadline(c *caller) {
 	g.after(c.deadline-g.now, func() {
 		if !*c.crashed && c.state == holds && g.now >= c.deadline {
-			g.loses(c)
+			g.loses(c, g.giveBack)
+			g.ops[len(g.ops)-1].Closes = true
 		}
 	})
 }
 
 // loses is the client's own doing: its clock, or it was told to let go.
-func (g *game) loses(c *caller) {
+func (g *game) loses(c *caller, giveBack func(*request)) {
 	c.state = closed
 	g.op(Op{Call: c.id, Client: c.client, Kind: Renew, Outcome: Lost}).Returned = g.now
 	g.ops[len(g.ops)-1].Invoked = c.lock.Returned
 	if r := c.req; g.rand.IntN(2) == 0 {
-		g.message(func() { g.end(r, false) })
+		g.message(func() { giveBack(r) })
 	}
 }
 
@@ -283,7 +284,7 @@ func (g *game) loses(c *caller) {
 func (g *game) letGo(r *request) {
 	g.message(func() {
 		if c := r.call; !*c.crashed && c.state == holds && c.req == r {
-			g.loses(c)
+			g.loses(c, func(r *request) { g.end(r, false) })
 		}
 	})
 }

@@ -95,6 +95,7 @@ type Op struct {
 	Delay    time.Duration // Lock, Try: how long its place stays closed if it is lost
 	Value    Value         // Set: Data; Read, Inspect, Done: what was seen
 	Holders  []Holder      // Inspect, Done: all of them, in any order
+	Closes   bool          // Renew, Lost: it was lost, not let go, so that its place is closed for its Delay also when the client gives it back (K9)
 
 	// MayExpire is the earliest moment at which the owner may expire the lease that
 	// this Granted or Renewed confirms: when the message that it answers was sent,

@@ -161,74 +161,74 @@ func (l *liar) held(m moment, all bool) int {
 }
 
 var lies = []lie{
-	{"a reader beside the writer", 40, 90, readers, func(l *liar) bool {
+	{"a reader beside the writer", 90, 97, readers, func(l *liar) bool {
 		return l.when(func(m moment) bool { return l.held(m, true) >= 0 }) && l.intrude(Shared)
 	}},
-	{"a writer beside a reader", 40, 90, readers, func(l *liar) bool {
+	{"a writer beside a reader", 90, 97, readers, func(l *liar) bool {
 		return l.when(func(m moment) bool { return l.held(m, false) >= 0 }) && l.intrude(Exclusive)
 	}},
-	{"two for update", 40, 90, readers, func(l *liar) bool {
+	{"two for update", 90, 97, readers, func(l *liar) bool {
 		return l.when(func(m moment) bool {
 			i := l.held(m, false)
 			return i >= 0 && m.holders[i].Mode == ForUpdate
 		}) && l.intrude(ForUpdate)
 	}},
-	{"more permits than there are", 40, 90, semaphore, func(l *liar) bool {
+	{"more permits than there are", 90, 97, semaphore, func(l *liar) bool {
 		return l.when(func(m moment) bool {
 			return len(m.holders) > 1 && !m.fits(Mode{2, 4}) && l.told(m, 0) && l.told(m, 1)
 		}) && l.intrude(Mode{2, 4})
 	}},
-	{"two capacities at a time", 40, 90, mixed, func(l *liar) bool {
+	{"two capacities at a time", 90, 97, mixed, func(l *liar) bool {
 		return l.when(func(m moment) bool {
 			i := l.held(m, false)
 			return i >= 0 && m.holders[i].Mode.of() == Whole
 		}) && l.intrude(Mode{1, 3})
 	}},
-	{"a closed place is taken", 5, 60, readers, func(l *liar) bool {
+	{"a closed place is taken", 25, 90, readers, func(l *liar) bool {
 		return l.when(func(m moment) bool {
 			return len(m.holders) == 1 && m.holders[0].Lost && m.holders[0].Mode == Exclusive
 		}) && l.intrude(Shared)
 	}},
-	{"busy while free", 20, 90, readers, func(l *liar) bool {
+	{"busy while free", 20, 60, readers, func(l *liar) bool {
 		return l.when(func(m moment) bool { return len(m.holders) == 0 && !m.line }) && l.op(Op{Kind: Try, Outcome: Busy}) != nil
 	}},
-	{"a reader busy beside readers, with nobody in line", 20, 90, readers, func(l *liar) bool {
+	{"a reader busy beside readers, with nobody in line", 60, 90, readers, func(l *liar) bool {
 		return l.when(func(m moment) bool { return len(m.holders) > 0 && m.fits(Shared) && !m.line }) && l.op(Op{Kind: Try, Mode: Shared, Outcome: Busy}) != nil
 	}},
-	{"busy while there are permits, with nobody in line", 20, 90, semaphore, func(l *liar) bool {
+	{"busy while there are permits, with nobody in line", 40, 95, semaphore, func(l *liar) bool {
 		return l.when(func(m moment) bool { return len(m.holders) > 0 && m.fits(Mode{1, 4}) && !m.line }) && l.op(Op{Kind: Try, Mode: Mode{1, 4}, Outcome: Busy}) != nil
 	}},
-	{"another capacity, while it is this one", 20, 90, semaphore, func(l *liar) bool {
+	{"another capacity, while it is this one", 95, 97, semaphore, func(l *liar) bool {
 		return l.when(func(m moment) bool { return len(m.holders) > 0 }) && l.op(Op{Kind: Lock, Mode: Mode{1, 4}, Outcome: Capacity}) != nil
 	}},
-	{"another capacity, while it is free", 20, 90, mixed, func(l *liar) bool {
+	{"another capacity, while it is free", 25, 65, mixed, func(l *liar) bool {
 		return l.when(func(m moment) bool { return len(m.holders) == 0 }) && l.op(Op{Kind: Lock, Mode: Mode{1, 4}, Outcome: Capacity}) != nil
 	}},
-	{"a lost write: the value before it is read", 50, 95, readers, func(l *liar) bool {
+	{"a lost write: the value before it is read", 85, 97, readers, func(l *liar) bool {
 		if !l.when(valued) {
 			return false
 		}
 		v, ok := l.value(true)
 		return ok && l.read(v)
 	}},
-	{"a value is read before it is written", 50, 95, readers, func(l *liar) bool {
+	{"a value is read before it is written", 90, 97, readers, func(l *liar) bool {
 		if !l.when(func(m moment) bool { return true }) {
 			return false
 		}
 		v, ok := l.value(false)
 		return ok && l.read(v)
 	}},
-	{"no value, while there is one", 30, 95, readers, func(l *liar) bool {
+	{"no value, while there is one", 85, 95, readers, func(l *liar) bool {
 		return l.when(valued) && l.read(Value{})
 	}},
-	{"a value that was deleted", 30, 95, readers, func(l *liar) bool {
+	{"a value that was deleted", 85, 97, readers, func(l *liar) bool {
 		if !l.when(func(m moment) bool { return m.value.Token == 0 }) {
 			return false
 		}
 		v, ok := l.value(true)
 		return ok && l.read(v)
 	}},
-	{"a value under another token", 90, 90, readers, func(l *liar) bool {
+	{"a value under another token", 95, 97, readers, func(l *liar) bool {
 		if !l.when(valued) {
 			return false
 		}
@@ -244,7 +244,7 @@ var lies = []lie{
 		v.Stale = true
 		return l.read(v)
 	}},
-	{"reads that go back", 50, 95, readers, func(l *liar) bool {
+	{"reads that go back", 95, 97, readers, func(l *liar) bool {
 		if !l.when(valued) {
 			return false
 		}
@@ -256,12 +256,12 @@ var lies = []lie{
 		}
 		return ok
 	}},
-	{"a refused write, by who holds all", 50, 95, readers, func(l *liar) bool {
+	{"a refused write, by who holds all", 85, 97, readers, func(l *liar) bool {
 		i := -1
 		return l.when(func(m moment) bool { i = l.held(m, true); return i >= 0 }) &&
 			l.op(Op{Kind: Set, Call: l.m.calls[i], Outcome: NotHeld}) != nil
 	}},
-	{"a write by who has only a part", 70, 90, readers, func(l *liar) bool {
+	{"a write by who has only a part", 95, 97, readers, func(l *liar) bool {
 		i := -1
 		return l.when(func(m moment) bool { i = l.held(m, false); return i >= 0 }) &&
 			l.op(Op{Kind: Set, Call: l.m.calls[i], Outcome: Done, Value: Value{Data: "lie"}}) != nil
@@ -276,7 +276,7 @@ var lies = []lie{
 		}
 		return false
 	}},
-	{"an unanswered write comes after the next one of its grant", 90, 95, readers, func(l *liar) bool {
+	{"an unanswered write comes after the next one of its grant", 97, 97, readers, func(l *liar) bool {
 		o := l.someSet()
 		if o == nil {
 			return false
@@ -287,7 +287,7 @@ var lies = []lie{
 		l.Ops[len(l.Ops)-1].Invoked = set.Invoked - 1
 		return l.read(Value{Data: "lie", Token: l.tokenOf(set)})
 	}},
-	{"an unanswered write comes after its grant is over", 50, 90, readers, func(l *liar) bool {
+	{"an unanswered write comes after its grant is over", 95, 97, readers, func(l *liar) bool {
 		o := l.someSet()
 		if o == nil {
 			return false
@@ -317,7 +317,7 @@ var lies = []lie{
 		l.Ops[len(l.Ops)-1].Invoked = set.Returned + 1000
 		return true
 	}},
-	{"an upgrade beside a reader", 50, 90, readers, func(l *liar) bool {
+	{"an upgrade beside a reader", 95, 97, readers, func(l *liar) bool {
 		var i int
 		return l.when(func(m moment) bool {
 			i = l.held(m, false)
@@ -329,12 +329,12 @@ var lies = []lie{
 		return l.when(func(m moment) bool { i = l.held(m, false); return i >= 0 && len(m.holders) == 1 }) &&
 			l.op(Op{Kind: Upgrade, Call: l.m.calls[i], Outcome: Done, Token: l.m.holders[i].Token}) != nil
 	}},
-	{"an upgrade is refused, with nobody in the way", 50, 90, readers, func(l *liar) bool {
+	{"an upgrade is refused, with nobody in the way", 70, 95, readers, func(l *liar) bool {
 		i := -1
 		return l.when(func(m moment) bool { i = l.held(m, false); return i >= 0 && len(m.holders) == 1 && !m.line }) &&
 			l.op(Op{Kind: Upgrade, Call: l.m.calls[i], Outcome: Conflict}) != nil
 	}},
-	{"a downgrade did nothing: a reader is busy after it", 0, 0, readers, func(l *liar) bool {
+	{"a downgrade did nothing: a reader is busy after it", 60, 95, readers, func(l *liar) bool {
 		for _, i := range l.r.Perm(len(l.Ops)) {
 			if o := l.Ops[i]; o.Kind == Downgrade && o.Outcome == Done && o.Mode == Shared {
 				if l.when(func(m moment) bool { return m.from > o.Returned && m.from < o.Returned+time.Second && !m.line }) {
@@ -345,12 +345,12 @@ var lies = []lie{
 		}
 		return false
 	}},
-	{"a holder is not seen", 50, 90, readers, func(l *liar) bool {
+	{"a holder is not seen", 90, 97, readers, func(l *liar) bool {
 		i := -1
 		return l.when(func(m moment) bool { i = max(l.held(m, true), l.held(m, false)); return i >= 0 }) &&
 			l.inspect(func(h []Holder) []Holder { return slices.Delete(h, i, i+1) })
 	}},
-	{"a holder is seen that is not there any more", 50, 90, semaphore, func(l *liar) bool {
+	{"a holder is seen that is not there any more", 95, 97, semaphore, func(l *liar) bool {
 		var token uint64
 		return l.when(func(m moment) bool {
 			for _, c := range l.gathered() {
@@ -362,28 +362,28 @@ var lies = []lie{
 			return false
 		}) && l.inspect(func(h []Holder) []Holder { return append(h, Holder{Token: token, Mode: Mode{1, 4}}) })
 	}},
-	{"a holder is seen with more than it has", 70, 90, semaphore, func(l *liar) bool {
+	{"a holder is seen with more than it has", 90, 97, semaphore, func(l *liar) bool {
 		i := -1
 		return l.when(func(m moment) bool {
 			i = l.held(m, false)
 			return i >= 0 && m.fits(Mode{1, 4}) && len(m.holders) == 1
 		}) && l.inspect(func(h []Holder) []Holder { h[i].Mode.Weight++; return h })
 	}},
-	{"a holder is seen lost while it holds", 50, 90, readers, func(l *liar) bool {
+	{"a holder is seen lost while it holds", 95, 97, readers, func(l *liar) bool {
 		i := -1
 		return l.when(func(m moment) bool { i = max(l.held(m, true), l.held(m, false)); return i >= 0 }) &&
 			l.inspect(func(h []Holder) []Holder { h[i].Lost = true; return h })
 	}},
-	{"a stranger is seen", 20, 90, readers, func(l *liar) bool {
+	{"a stranger is seen", 50, 90, readers, func(l *liar) bool {
 		return l.when(func(m moment) bool { return m.fits(Shared) }) &&
 			l.inspect(func(h []Holder) []Holder { return append(h, Holder{Token: l.last() + 1, Mode: Shared}) })
 	}},
-	{"it was evicted, and holds on", 50, 90, readers, func(l *liar) bool {
+	{"it was evicted, and holds on", 85, 93, readers, func(l *liar) bool {
 		i := -1
 		return l.when(func(m moment) bool { i = max(l.held(m, true), l.held(m, false)); return i >= 0 }) &&
 			l.op(Op{Kind: Evict, Token: l.m.holders[i].Token, Outcome: Done}) != nil
 	}},
-	{"nobody was there to evict, while it holds", 50, 90, readers, func(l *liar) bool {
+	{"nobody was there to evict, while it holds", 85, 93, readers, func(l *liar) bool {
 		i := -1
 		return l.when(func(m moment) bool { i = max(l.held(m, true), l.held(m, false)); return i >= 0 }) &&
 			l.op(Op{Kind: Evict, Token: l.m.holders[i].Token, Outcome: NotHeld}) != nil
@@ -398,7 +398,7 @@ var lies = []lie{
 		}
 		return false
 	}},
-	{"a configuration is lost while a lease lasts", 70, 95, readers, func(l *liar) bool {
+	{"a configuration is lost while a lease lasts", 97, 97, readers, func(l *liar) bool {
 		i := -1
 		if !l.when(func(m moment) bool { i = max(l.held(m, true), l.held(m, false)); return i >= 0 }) {
 			return false

@@ -176,7 +176,7 @@ func (m mutation) try(t *testing.T, shape func(*rand.Rand) shape) {
 		}
 	}
 	t.Logf("%-60s %3d of %d found, %v each, slowest %v", m.name, found, tried, total/time.Duration(max(tried, 1)), most)
-	if tried < 60 || found*100 < m.least*tried {
+	if tried < 15 || found*100 < m.least*tried {
 		t.Errorf("%s: %d of %d found, %d in 100 expected", m.name, found, tried, m.least)
 	}
 }

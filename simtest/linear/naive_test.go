@@ -384,7 +384,13 @@ func naiveEnds(c *call, add func(kind string, from time.Duration)) {
 		switch r.Outcome {
 		case Renewed:
 			expires = max(expires, r.MayExpire)
-		case Lost:
+		}
+	}
+	for _, r := range c.renews {
+		switch {
+		case r.Outcome == Lost && r.Closes:
+			expires = min(expires, r.Returned)
+		case r.Outcome == Lost:
 			add("back", r.Returned)
 		}
 	}
@@ -511,6 +517,7 @@ func (m *maker) call(n int, silent bool) {
 	end := o.Returned + m.at(0, 3)
 	if o.Outcome == Granted && r.IntN(4) == 0 {
 		x := Op{Call: n, Client: n, Kind: Renew, Invoked: end, Returned: end + m.at(0, 3), Outcome: []Outcome{Renewed, Renewed, Lost, Missing}[r.IntN(4)]}
+		x.Closes = len(m.modes) > 0 && r.IntN(2) == 0
 		x.MayExpire = x.Invoked + m.at(2, 4)
 		m.op(x)
 		end = x.Returned

@@ -170,9 +170,7 @@ func (t *table) expire() {
 		case h.lost && t.now >= h.opens:
 			t.remove(h)
 		case !h.lost && t.now >= h.expires && h.r.delay > 0:
-			h.lost, h.upgrades, h.opens = true, 0, t.now+t.stretch(h.r.delay)
-			h.r.outcome = Lost
-			t.after(h.opens-t.now, t.expire)
+			t.shut(h)
 		case !h.lost && t.now >= h.expires:
 			t.remove(h)
 		}
@@ -203,6 +201,25 @@ func (t *table) end(r *request, released bool) {
 		r.outcome = Lost
 	}
 	t.serve()
+}
+
+// giveBack is a Release of what its client has lost.
+func (t *table) giveBack(r *request) {
+	if h := t.find(r); h != nil && r.delay > 0 && !t.down {
+		if !h.lost {
+			t.shut(h)
+			t.serve()
+		}
+		return
+	}
+	t.end(r, false)
+}
+
+// shut keeps a place that was lost for its delay.
+func (t *table) shut(h *holding) {
+	h.lost, h.upgrades, h.opens = true, 0, t.now+t.stretch(h.r.delay)
+	h.r.outcome = Lost
+	t.after(h.opens-t.now, t.expire)
 }
 
 // serve grants what can be: first a holder that goes up, then the line from its
