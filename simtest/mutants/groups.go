@@ -138,8 +138,8 @@ var groups = []Mutation{
 		Why:   "an owner that was replaced says busy of a lock that has been released at the new one",
 		Needs: "the old owner cut off with a client that tries, its lease still running; on the other side the holder's Unlock is answered. MembershipTTL long against the time of a view change. Check: busy is linearizable",
 		Edits: []Edit{{
-			"serve.go", "c.close(o, r, OutcomeBusy)\n\t\tc.answerByRound(o, r, false)",
-			"c.close(o, r, OutcomeBusy)\n\t\tc.answerByWrite(o, from, at, Answer{Request: r.id, Outcome: OutcomeBusy, Holder: r.busy.Holders[0], Echo: r.sent})\n\t\tc.release(o)",
+			"serve.go", "c.close(o, r, outcome)\n\tc.answerByRound(o, r, false)",
+			"c.close(o, r, outcome)\n\tc.answerByWrite(o, r.from, c.now, Answer{Request: r.id, Outcome: outcome, Holder: r.busy.Holders[0], Echo: r.sent})\n\tc.release(o)",
 		}},
 	},
 	{

@@ -46,7 +46,7 @@ func (m Mutation) ID() string { return m.Rule + ": " + m.Name }
 // Table lists all mutations in the order of the specification.
 func Table() []Mutation {
 	var all []Mutation
-	for _, m := range slices.Concat(views, founding, groups, takeover, locks) {
+	for _, m := range slices.Concat(views, founding, groups, takeover, locks, modes, sessions) {
 		if m.Assert == "" {
 			all = append(all, m)
 			continue
