@@ -24,12 +24,14 @@ var (
 	// the error of the ctx as well.
 	ErrUnavailable = errors.New("unavailable")
 
-	// ErrCapacity: the key is a semaphore of another size than the one asked
-	// for. No call of this version returns it: it goes with semaphores.
+	// ErrCapacity: the key is held with another capacity than the one asked for:
+	// as a semaphore of another size, or as none. When it is free again, whoever
+	// comes first decides.
 	ErrCapacity = errors.New("capacity differs")
 
-	// ErrNotHolder: only the exclusive holder may do that. No call of this
-	// version returns it: it goes with values.
+	// ErrNotHolder: only the exclusive holder may do that (SetValue,
+	// DeleteValue), or nobody holds the key with that token (Release). Nothing
+	// was changed, and the text says who holds the key.
 	ErrNotHolder = errors.New("not the holder")
 
 	// ErrClosed: the node has been closed or is leaving.

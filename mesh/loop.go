@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,16 +28,20 @@ type loop struct {
 	core *ownership.Core
 	wake ownership.Time // when the core wants to be called at the latest
 
-	locks   map[ownership.Handle]*Lock // whose handles the core knows
-	roster  roster
-	addrs   map[ownership.NodeID]string // what the transport has learned
-	again   []ownership.Input           // for the step after this one
-	swept   ownership.Time              // when addrs was last swept
-	foundAt ownership.Time              // until when a newly founded mesh waits, 0 if it does not
-	member  bool                        // the newest view has this node
-	serving bool                        // the membership lease is valid
-	trouble []string                    // what the last contact with the seeds met with
-	said    seldom                      // log lines about peers
+	locks    map[ownership.Handle]*Lock // whose handles the core knows
+	looks    map[ownership.Handle]*look // likewise
+	roster   roster
+	addrs    map[ownership.NodeID]string // what the transport has learned
+	again    []ownership.Input           // for the step after this one
+	swept    ownership.Time              // when addrs was last swept
+	told     ownership.Time              // when the core was last told the wall clock
+	status   ownership.Status            // of the core at statusAt, for texts
+	statusAt ownership.Time
+	foundAt  ownership.Time // until when a newly founded mesh waits, 0 if it does not
+	member   bool           // the newest view has this node
+	serving  bool           // the membership lease is valid
+	trouble  []string       // what the last contact with the seeds met with
+	said     seldom         // log lines about peers
 
 	joined    chan struct{} // closed when the node first serves
 	refused   chan error    // cap 1: why it never will
@@ -51,6 +56,7 @@ func newLoop(n *Node, core *ownership.Core, self ownership.Member) *loop {
 	return &loop{
 		n: n, core: core,
 		locks:   map[ownership.Handle]*Lock{},
+		looks:   map[ownership.Handle]*look{},
 		roster:  roster{self: self.ID, addr: self.Addr},
 		addrs:   map[ownership.NodeID]string{},
 		said:    seldom{every: 10 * time.Second},
@@ -98,10 +104,12 @@ func (l *loop) turn(m *mail) {
 	}
 	m.in = append(m.in, l.again...)
 	l.again = l.again[:0]
-	if l.n.view.Load() == nil {
-		m.in = append(m.in, ownership.Tick{Wall: l.n.env.Clock.Wall().Unix()})
-	}
 	now := l.n.now()
+	if l.n.view.Load() == nil || now-l.told >= ownership.Time(time.Second) {
+		l.told = now
+		wall := l.n.env.Clock.Wall()
+		m.in = append(m.in, ownership.Tick{Wall: wall.Unix(), WallMilli: wall.UnixMilli()})
+	}
 	if len(m.in) > 0 || now >= l.wake {
 		l.step(now, m.in)
 	}
@@ -147,6 +155,9 @@ func (l *loop) end() {
 	for _, lock := range l.locks {
 		lock.onClosed()
 	}
+	for h := range l.looks {
+		l.endLook(h, answer{err: ErrClosed})
+	}
 }
 
 // on dispatches an event.
@@ -158,6 +169,9 @@ func (l *loop) on(e ownership.Event) {
 		l.close(e.Handle, func(k *Lock) { k.onRefused(because(heldBy(e.Holder, l.n.client), ErrLocked)) })
 	case ownership.Invalid:
 		l.close(e.Handle, func(k *Lock) { k.onRefused(invalid(e.Why)) })
+		l.endLook(e.Handle, answer{err: invalid(e.Why)})
+	case ownership.Denied:
+		l.close(e.Handle, func(k *Lock) { k.onRefused(k.denied(e)) })
 	case ownership.Extended:
 		l.lock(e.Handle, func(k *Lock) { k.onExtended(e) })
 	case ownership.Lost:
@@ -166,6 +180,15 @@ func (l *loop) on(e ownership.Event) {
 		l.close(e.Handle, func(k *Lock) { k.onReleased(e) })
 	case ownership.Pending:
 		l.lock(e.Handle, func(k *Lock) { k.onPending(e) })
+		l.look(e.Handle, func(q *look) { q.pending.Store(&e) })
+	case ownership.Altered:
+		l.lock(e.Handle, func(k *Lock) { k.onAltered(e) })
+	case ownership.Contended:
+		l.lock(e.Handle, func(k *Lock) { k.onContended() })
+	case ownership.Looked:
+		l.look(e.Handle, func(q *look) { q.onLooked(l, e) })
+	case ownership.Evicted:
+		l.endLook(e.Handle, answer{evicted: e})
 	case ownership.ViewLearned:
 		l.onView(e)
 	case ownership.Serving:
@@ -210,6 +233,19 @@ func (l *loop) lock(h ownership.Handle, f func(*Lock)) {
 	if k := l.locks[h]; k != nil {
 		f(k)
 	}
+}
+
+// look is lock for those that only ask.
+func (l *loop) look(h ownership.Handle, f func(*look)) {
+	if q := l.looks[h]; q != nil {
+		f(q)
+	}
+}
+
+// endLook gives the last answer to a look; the core does not know it any more.
+func (l *loop) endLook(h ownership.Handle, a answer) {
+	l.look(h, func(q *look) { q.put(a) })
+	delete(l.looks, h)
 }
 
 // close is lock for an event after which the core does not know the handle.
@@ -394,6 +430,10 @@ func (l *loop) turnAway() {
 			l.again = append(l.again, ownership.Unlock{Handle: h})
 		}
 	}
+	for _, h := range slices.Sorted(maps.Keys(l.looks)) {
+		l.again = append(l.again, l.looks[h].end())
+		l.endLook(h, answer{err: ErrClosed})
+	}
 }
 
 // releaseAll is the next part of Leave: what is held is released. empty is closed when all owners have confirmed.
@@ -409,14 +449,7 @@ func (l *loop) releaseAll() (empty <-chan struct{}) {
 }
 
 // handles lists the locks in the order in which they were asked for.
-func (l *loop) handles() []ownership.Handle {
-	handles := make([]ownership.Handle, 0, len(l.locks))
-	for h := range l.locks {
-		handles = append(handles, h)
-	}
-	slices.Sort(handles)
-	return handles
-}
+func (l *loop) handles() []ownership.Handle { return slices.Sorted(maps.Keys(l.locks)) }
 
 func (l *loop) seconds() int64 { return int64(time.Duration(l.n.now()) / time.Second) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func TestMeasureHeartbeats(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, addr := range addrs {
 		wg.Go(func() {
-			n, err := Join(t.Context(), Config{Bind: addr, Seeds: addrs, Founders: len(addrs), Fresh: true, Logger: slog.New(slog.DiscardHandler)})
+			n, err := Join(t.Context(), Config{Bind: addr, Seeds: addrs, Founders: len(addrs), Fresh: true, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 			if err != nil {
 				t.Error(err)
 				return

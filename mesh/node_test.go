@@ -493,7 +493,7 @@ func TestUnavailable(t *testing.T) {
 		mine, other := keyOf(t, nodes[1], nodes[1].ID()), keyOf(t, nodes[1], nodes[0].ID())
 		w.net.Isolate("host-1:1")
 		pass(5 * time.Second)
-		for key, want := range map[string]string{mine: "has no membership lease", other: "does not answer"} {
+		for key, want := range map[string]string{mine: "has lost its membership lease", other: "does not answer; next view needs node-0 or node-2"} {
 			_, err := nodes[1].Lock(within(t, 3*time.Second), key)
 			if !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) {
 				t.Error(err)

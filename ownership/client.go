@@ -79,6 +79,7 @@ type hold struct {
 	anchor   bool   // others share its fate (K10)
 	follower Handle // the next one of its set (K11)
 	quiet    bool   // its user knows the end: only the owner must still be told
+	lost     bool   // it was lost, and is given back: that is no Unlock (K9)
 	wasHeld  bool   // when it was released
 	reask    bool   // released only to be asked for again: its grant came too late
 	releases uint8  // how often Release was sent; 2 is more than once, and an earlier one may have released it
@@ -183,7 +184,7 @@ func (c *Core) startAsking(h *hold) {
 	delete(cl.bySeq, h.seq)
 	cl.drop(h)
 	cl.seq++
-	h.seq, h.state, h.term, h.first, h.releases = cl.seq, holdAsking, 0, 0, 0
+	h.seq, h.state, h.term, h.first, h.releases, h.contended = cl.seq, holdAsking, 0, 0, 0, false
 	cl.bySeq[h.seq] = h
 	cl.asking = append(cl.asking, h)
 	h.next = c.now
@@ -238,7 +239,7 @@ func (c *Core) ask(h *hold) {
 	id := RequestID{c.client.id, h.seq}
 	if h.state == holdReleasing {
 		h.releases = min(h.releases+1, 2)
-		c.send(h.owner, Release{Request: id, Low: c.client.low(), Partition: h.partition, Term: h.term, Heir: h.heir})
+		c.send(h.owner, Release{Request: id, Low: c.client.low(), Partition: h.partition, Term: h.term, Heir: h.heir, Lost: h.lost})
 		return
 	}
 	if h.first == 0 {
@@ -332,7 +333,7 @@ func (c *Core) onAnswer(from NodeID, m Answer) {
 	h := cl.bySeq[m.Request.Seq]
 	if h == nil {
 		if m.Outcome == OutcomeGranted {
-			c.send(from, Release{Request: m.Request, Low: cl.low(), Partition: m.Partition, Term: m.Term})
+			c.send(from, Release{Request: m.Request, Low: cl.low(), Partition: m.Partition, Term: m.Term, Lost: true})
 		}
 		return
 	}
@@ -421,6 +422,9 @@ func (c *Core) adopt(h *hold, m Answer) {
 	h.state, h.token, h.deadline, h.mode = holdHeld, m.Token, deadline, h.in.Mode
 	c.joinSlot(h, m.Echo.time())
 	c.notify(Granted{h.handle, m.Token, deadline})
+	if h.contended { // the Notice overtook the grant
+		c.notify(Contended{h.handle})
+	}
 	if next := c.client.holds[h.follower]; next != nil && next.state == holdBehind {
 		c.startAsking(next) // K11
 	}

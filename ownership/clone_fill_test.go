@@ -57,6 +57,7 @@ var leftOut = map[string]string{
 	"client.alters":    "an index of holds",
 	"Lock.Handle":      "hold.handle",
 	"slot.xor":         "follows from held",
+	"owner.bytes":      "follows from buffer",
 	"lease.xor":        "follows from held",
 	"table.parkedAt":   "an index of parked",
 	"incoming.missing": "follows from chunks",

@@ -265,8 +265,9 @@
 //     holder asks to go down it counts as being there.
 //   - K9. A grant with a Delay whose lease expires stays in the record, marked Lost,
 //     for Delay·(1+d) more, and takes its weight. A new owner counts it anew, as
-//     leases (T4). Release knows no delay, nor does an operator's (K13), which opens
-//     a place that is closed. T6 forgets delays.
+//     leases (T4). A client that gives back what it has lost says so, and the place
+//     closes then. Any other Release knows no delay, nor does an operator's (K13): both
+//     open a place that is closed. T6 forgets delays.
 //   - K10. A lease of the user is a held lock, the anchor, and the locks that name it:
 //     they share its number and TTL, so a heartbeat renews them together (K4). When
 //     one of them is lost all others are released at once, by the client. When the

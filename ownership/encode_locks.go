@@ -179,6 +179,7 @@ func (e *encoder) lockRequest(r *request) {
 	e.mode(r.mode)
 	e.duration(r.delay)
 	e.bool(r.evicted)
+	e.str(r.evictor)
 	e.request(r.evicts)
 	e.uint(r.alter.number)
 	e.uint(uint64(r.alter.outcome))
@@ -245,6 +246,7 @@ func (e *encoder) release(m *Release) {
 	e.uint(uint64(m.Partition))
 	e.term(m.Term)
 	e.str(m.Heir)
+	e.bool(m.Lost)
 }
 
 func (e *encoder) client(cl *client) {
@@ -299,6 +301,7 @@ func (e *encoder) hold(h *hold) {
 	e.bool(h.anchor)
 	e.uint(uint64(h.follower))
 	e.bool(h.quiet)
+	e.bool(h.lost)
 	e.bool(h.wasHeld)
 	e.bool(h.reask)
 	e.uint(uint64(h.releases))

@@ -43,7 +43,7 @@ func (c *Core) endSet(h *hold) {
 // owner until it has heard.
 func (c *Core) giveBack(h *hold, e Lost) {
 	c.letGo(h)
-	h.quiet = true
+	h.quiet, h.lost = true, e.Cause == LostLease
 	c.startReleasing(h)
 	c.notify(e)
 	c.endSet(h)

@@ -216,7 +216,7 @@ func (c *Core) renewed(from NodeID, s *slot, item HeartbeatAckItem) {
 	// is open.
 	for _, seq := range item.Held {
 		if c.client.bySeq[seq] == nil {
-			c.send(from, Release{Request: RequestID{c.client.id, seq}, Low: c.client.low(), Partition: item.Partition, Term: item.Term})
+			c.send(from, Release{Request: RequestID{c.client.id, seq}, Low: c.client.low(), Partition: item.Partition, Term: item.Term, Lost: true})
 		}
 	}
 	c.tickDeadlines(s)

@@ -73,7 +73,7 @@ type Lock struct {
 // a request. Released follows when the owner has certified it.
 type Unlock struct {
 	Handle Handle
-	Heir   string // K2: the first waiter of this name goes before the others; "" for none
+	Heir   string // K14: the first waiter of this name goes before the others; "" for none
 }
 
 // Extend renews a held lock now. Extended (or Lost) follows.

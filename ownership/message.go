@@ -274,7 +274,8 @@ type Release struct {
 	Low       uint64
 	Partition Partition
 	Term      Term
-	Heir      string // K2: the first waiter of this name goes before the others
+	Heir      string // K14: the first waiter of this name goes before the others
+	Lost      bool   // K9: its client has lost it, and did not let go of it in order
 }
 
 // AlterCode says what an Alter does.

@@ -31,6 +31,7 @@ type owner struct {
 	acked   []int64 // by replica: the write it has everything through; -1 before its Install
 	buffer  []Write // writes first … next-1, for those that miss some
 	first   uint64
+	bytes   int  // about, of buffer
 	unsent  int  // of the buffer's end, sent at the end of the step
 	stalled Time // since when something waits for the replicas without progress; 0 if nothing does
 	resend  Time // never if nothing is outstanding
@@ -70,10 +71,14 @@ type pending struct {
 }
 
 // bufferMax bounds the writes kept for replicas that are behind; one that misses
-// more is sent a snapshot. acceptMax bounds one message.
+// more is sent a snapshot. So is one that misses more than bufferBytes: a write
+// carries a whole record, and one of a thousand readers is long. acceptMax and
+// acceptBytes bound one message.
 const (
-	bufferMax = 4096
-	acceptMax = 256
+	bufferMax   = 4096
+	bufferBytes = 64 << 20
+	acceptMax   = 256
+	acceptBytes = 256 << 10
 )
 
 func newOwner(p Partition, g Group) *owner {
@@ -131,10 +136,12 @@ func (c *Core) serving(o *owner) bool { return o.phase == ownerActive && c.lease
 func (c *Core) write(o *owner, key string, r *Record) {
 	c.assertOneOwner(o)
 	assertCapacity(r)
-	o.buffer = append(o.buffer, Write{key, r})
+	w := Write{key, r}
+	o.buffer = append(o.buffer, w)
+	o.bytes += w.size()
 	o.next++
 	o.unsent++
-	if len(o.buffer) > 2*bufferMax {
+	if len(o.buffer) > 2*bufferMax || o.bytes > 2*bufferBytes {
 		o.trim(c.bufferSize()) // nobody answers: who comes back is sent a snapshot
 	}
 	c.soil(o)
@@ -194,10 +201,23 @@ func (c *Core) sendWrites(o *owner, to NodeID, number uint64) {
 	}
 }
 
-// writesFrom is one message of writes.
+// writesFrom is one message of writes: at least one, and no more than fit.
 func (o *owner) writesFrom(number uint64) Accept {
 	ws := o.buffer[number-o.first:]
-	return Accept{o.partition, o.term, number, slices.Clone(ws[:min(len(ws), acceptMax)])}
+	n, bytes := 0, 0
+	for n < len(ws) && n < acceptMax && (n == 0 || bytes+ws[n].size() <= acceptBytes) {
+		bytes += ws[n].size()
+		n++
+	}
+	return Accept{o.partition, o.term, number, slices.Clone(ws[:n])}
+}
+
+// size is about what a write takes in a message.
+func (w Write) size() int {
+	if w.Record == nil {
+		return 16 + len(w.Key)
+	}
+	return w.Record.size()
 }
 
 // outstanding arms the timers of what must be answered.
@@ -276,8 +296,15 @@ func (o *owner) trim(size uint64) {
 	if o.next > size {
 		keep = max(keep, o.next-size)
 	}
+	for n, bytes := o.first, o.bytes; bytes > bufferBytes && n < o.next-uint64(o.unsent); n++ {
+		bytes -= o.buffer[n-o.first].size()
+		keep = max(keep, n+1)
+	}
 	keep = min(keep, o.next-uint64(o.unsent))
 	if keep > o.first {
+		for _, w := range o.buffer[:keep-o.first] {
+			o.bytes -= w.size()
+		}
 		o.buffer = o.buffer[keep-o.first:] // its memory goes with the next growth
 		o.first = keep
 	}

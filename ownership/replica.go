@@ -72,13 +72,7 @@ func chunked(records map[string]*Record, chunkBytes int) [][]*Record {
 	size := 0
 	for _, key := range sortedKeys(records) {
 		r := records[key]
-		n := len(key) + 64
-		if r.Value != nil {
-			n += 32 + len(r.Value.Data)
-		}
-		for _, h := range r.Holders {
-			n += 64 + len(h.Name) + len(h.Note)
-		}
+		n := r.size()
 		if size > 0 && size+n > chunkBytes {
 			chunks, size = append(chunks, nil), 0
 		}
@@ -86,6 +80,18 @@ func chunked(records map[string]*Record, chunkBytes int) [][]*Record {
 		size += n
 	}
 	return chunks
+}
+
+// size is about what a record takes in a message.
+func (r *Record) size() int {
+	n := len(r.Key) + 64
+	if r.Value != nil {
+		n += 32 + len(r.Value.Data)
+	}
+	for _, h := range r.Holders {
+		n += 96 + len(h.Name) + len(h.Note)
+	}
+	return n
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {

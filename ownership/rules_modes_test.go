@@ -204,6 +204,66 @@ func TestK7MaxHolders(t *testing.T) {
 	check(t, k.record.valid(), "its record would be refused")
 }
 
+// K9: "A client that gives back what it has lost says so, and the place closes then.
+// Any other Release knows no delay": also one that comes when the lease has expired.
+func TestK9GivenBack(t *testing.T) {
+	w := members(viewOf(a, b, c, d, e))
+	delayed := func(h Handle, key string) {
+		w.input(d, Lock{Handle: h, Key: key, TTL: time.Second, Delay: 10 * time.Second})
+	}
+	delayed(1, "lost")
+	delayed(2, "late")
+	w.ask(e, 1, "lost", Exclusive)
+	w.ask(e, 2, "late", Exclusive)
+	of := func(key string) RequestID { return w.key(key).record.Holders[0].Request }
+	w.input(a, Receive{From: d, Mesh: 7, Message: Release{Request: of("lost"), Term: term, Lost: true}})
+	w.input(a, Receive{From: d, Mesh: 7, Message: Release{Request: of("late"), Term: term}})
+	check(t, w.key("lost").record.Holders[0].Lost && slices.Equal(w.holds(e), []Handle{2}), "holds %v; %+v", w.holds(e), w.key("lost").record)
+	w.wait(11 * time.Second)
+	check(t, len(w.holds(e)) == 2, "closed for ever")
+
+	delayed(4, "k")
+	w.lose = func(from, to NodeID, m Message) bool { return from == d || to == d }
+	w.wait(1100 * time.Millisecond)
+	check(t, w.key("k").record.Holders[0].Lost, "not lost")
+	w.input(a, Receive{From: d, Mesh: 7, Message: Release{Request: of("k"), Term: term}})
+	check(t, w.key("k") == nil, "a Release that comes too late does not open the place")
+}
+
+// G1 with long records: a message stays below what a frame takes, and what is kept
+// for those that are behind is bounded in bytes.
+func TestG1LongRecords(t *testing.T) {
+	n := owning(a, viewOf(a, b, c))
+	o := n.owners[0]
+	note := strings.Repeat("n", MaxNoteBytes)
+	for seq := range uint64(MaxHolders) {
+		m := acquire(d, seq+1, "k")
+		m.Mode, m.Note, m.Name = Shared, note, note
+		tell(n, begin, d, m)
+	}
+	for number := o.first; number < o.next; {
+		m := o.writesFrom(number)
+		size := 0
+		for _, w := range m.Writes {
+			size += w.size()
+		}
+		check(t, size <= acceptBytes+o.buffer[len(o.buffer)-1].size(), "%d writes of %d bytes in one message", len(m.Writes), size)
+		number += uint64(len(m.Writes))
+	}
+	check(t, o.bytes <= 2*bufferBytes && o.first > 1, "%d bytes are kept for replicas that do not answer, from write %d", o.bytes, o.first)
+	sum := 0
+	for _, w := range o.buffer {
+		sum += w.size()
+	}
+	check(t, sum == o.bytes, "%d bytes, counted as %d", sum, o.bytes)
+	sent := tell(n, begin, b, accepted(uint64(o.next-1)))
+	none[Install](t, sent)
+	n.Step(begin.add(time.Second), Tick{})
+	lend(n, begin.add(time.Second))
+	out, _ := pass(n, begin.add(time.Second), begin.add(2*time.Second))
+	check(t, len(all[Install](out, c)) > 0, "who is behind is not sent a snapshot")
+}
+
 // The records that replicas take from outside.
 func TestRecordValid(t *testing.T) {
 	h := func(m Mode) Holder { return Holder{Token: 1, Mode: m} }

@@ -229,6 +229,9 @@ func (c *Core) turnDown(o *owner, k *keyState, r *request, outcome Outcome) {
 // closeRequest ends a request for good.
 func (c *Core) closeRequest(o *owner, from NodeID, m Release) {
 	t := &o.table
+	if lost := t.ending(m.Request); lost != nil && lost.state == requestClosed && !m.Lost {
+		c.ungrant(o, lost, "") // K9: it was let go in order, and its owner heard of it too late
+	}
 	r := t.requests[m.Request]
 	switch {
 	case r == nil && m.Request.Seq < c.mark(o, m.Request.Client).low:
@@ -249,9 +252,13 @@ func (c *Core) closeRequest(o *owner, from NodeID, m Release) {
 			c.advance(o, r.key)
 		}
 	case r.state == requestHeld:
-		c.ungrant(o, r, m.Heir)
 		r.released = true
-		c.close(o, r, OutcomeGone)
+		if m.Lost {
+			c.expire(o, r) // K9
+		} else {
+			c.ungrant(o, r, m.Heir)
+			c.close(o, r, OutcomeGone)
+		}
 		c.answerByWrite(o, from, c.now, Answer{Request: r.id, Release: true, Outcome: OutcomeReleased})
 		return
 	}

@@ -184,7 +184,8 @@ var kindNames = func() map[ownership.Kind]string {
 		ownership.Prepare{}, ownership.Promise{}, ownership.Propose{}, ownership.Accepted{}, ownership.Decided{}, ownership.DecidedAck{}, ownership.AskView{},
 		ownership.Renew{}, ownership.RenewAck{}, ownership.Accept{}, ownership.AcceptAck{}, ownership.Confirm{}, ownership.ConfirmAck{}, ownership.Seal{},
 		ownership.SealAck{}, ownership.Install{}, ownership.Settled{}, ownership.SettledAck{}, ownership.Stuck{}, ownership.Acquire{}, ownership.Release{},
-		ownership.Answer{}, ownership.Heartbeat{}, ownership.HeartbeatAck{}} {
+		ownership.Answer{}, ownership.Heartbeat{}, ownership.HeartbeatAck{}, ownership.Alter{}, ownership.Query{}, ownership.Report{}, ownership.Revoke{},
+		ownership.Notice{}} {
 		names[m.Kind()] = strings.TrimPrefix(fmt.Sprintf("%T", m), "ownership.")
 	}
 	return names

@@ -99,6 +99,8 @@ func (t *Teller) send(n *Node, e ownership.Envelope) {
 		t.sawEpoch(m.View.Epoch)
 	case ownership.Acquire:
 		t.keys[m.Request] = m.Key
+	case ownership.Revoke:
+		t.keys[m.Request] = m.Key
 	}
 	w := way{n, to, e.Message.Kind(), t.s.Now}
 	t.open[w] = append(t.open[w], len(t.messages))

@@ -56,6 +56,9 @@ var causeNames = map[ownership.LostCause]string{
 	ownership.LostExpired:   "no renewal before the deadline",
 	ownership.LostMissing:   "its owner does not have it",
 	ownership.LostOtherMesh: "the node is of another mesh now",
+	ownership.LostEvicted:   "an operator released it",
+	ownership.LostLease:     "its lease was lost, or another lock of it",
+	ownership.LostRevoked:   "its lease was released",
 }
 
 // memberEvent marks events about membership and groups.

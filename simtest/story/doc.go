@@ -12,7 +12,7 @@
 //	                 family: views, membership, group, locks (see [FamilyOf])
 //	arrow into an ×  a lost message; the reason stands beside its name
 //	dashed arrow     a duplicate
-//	arrow, no head   still under way at the end of the run; a mere stub if there are
+//	arrow, no head   still under way at the end of the run; short if there are
 //	                 many
 //	bar in a lane    a lock that this node believes it holds, with key and token
 //	solid red bar    a hold that is part of the violation

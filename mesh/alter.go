@@ -1,0 +1,235 @@
+package mesh
+
+import (
+	"context"
+	"slices"
+
+	"github.com/lockmesh/lockmesh/ownership"
+)
+
+// alter is an alteration of a held lock or of its key's value that its owner has
+// not confirmed: one Change of the core. Those of one Lock are carried out in the
+// order in which they were asked for.
+type alter struct {
+	op      uint64 // rises over those of one Lock
+	what    ownership.AlterCode
+	mode    ownership.Mode // AlterMode: the new one
+	waiters int            // calls that wait for it; guarded by the Lock's mu, as pending
+	pending ownership.Pending
+
+	done   chan struct{} // closed when the following is set
+	result ownership.Altered
+	err    error // how the lock ended before this was confirmed; nil if it did not
+}
+
+// Mode is how much of the key the lock takes at present. A Downgrade counts from
+// its call on, an Upgrade from when it has succeeded.
+func (l *Lock) Mode() Mode {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return modeOf(l.mode)
+}
+
+// Upgrade makes a lock exclusive that is shared or for update. It goes before
+// everybody who waits for the key, and returns when the other holders have gone;
+// meanwhile nobody is let in. The lock then has a new, higher [Lock.Token]: read it
+// again. An exclusive lock is what it should be: the error is nil at once.
+//
+// The error is ErrLocked, and says who it is, if another holder may be upgraded as
+// well: it holds the key for update or waits in Upgrade itself. Each would wait for
+// the other, so this one is refused at once, and stays what it was: unlock it, and
+// lock anew. A lock for update is never refused.
+//
+// When ctx ends first, nothing has changed and the error is ctx.Err() as well as
+// ErrLocked, if all it waited for was the other holders, or ErrUnavailable. It is
+// ErrLost or ErrReleased if the lock has ended, and ErrInvalid for a semaphore.
+func (l *Lock) Upgrade(ctx context.Context) error {
+	if err := l.upgrade(ctx); err != nil {
+		return &Error{"Upgrade", l.key, err}
+	}
+	return nil
+}
+
+func (l *Lock) upgrade(ctx context.Context) error {
+	a, err := l.startMode(ctx, "upgraded", ownership.Exclusive)
+	if a == nil {
+		return err
+	}
+	if !a.wait(ctx) {
+		if last, gaveUp := l.leave(a, true); gaveUp {
+			return l.node.unserved(ctx, l.key, last)
+		}
+	}
+	if a.err == nil && a.result.Outcome == ownership.OutcomeBusy {
+		return because("another holder may be upgraded as well, and each would wait for the other: "+heldBy(a.result.Holder, l.node.client)+
+			"; unlock this lock and take it anew, with Update where it is to be upgraded", ErrLocked)
+	}
+	return a.outcome()
+}
+
+// Downgrade makes a lock shared that is exclusive or for update, at once: from the
+// call on it is shared here, and those who wait for that are let in. The token
+// stays. It returns when the owner has confirmed that; when ctx ends first, the
+// error is ErrUnavailable as well as ctx.Err(), and the node goes on trying. A
+// shared lock is what it should be: the error is nil.
+//
+// The error is ErrLost or ErrReleased if the lock has ended, and ErrInvalid for a
+// semaphore.
+func (l *Lock) Downgrade(ctx context.Context) error {
+	if err := l.downgrade(ctx); err != nil {
+		return &Error{"Downgrade", l.key, err}
+	}
+	return nil
+}
+
+func (l *Lock) downgrade(ctx context.Context) error {
+	a, err := l.startMode(ctx, "downgraded", ownership.Shared)
+	if a == nil {
+		return err
+	}
+	if !a.wait(ctx) {
+		if _, left := l.leave(a, false); left {
+			return ended(ctx, ErrUnavailable, "the owner has not confirmed that the lock is shared; it goes on in the background")
+		}
+	}
+	return a.outcome()
+}
+
+// outcome is what a call that waited for it returns.
+func (a *alter) outcome() error {
+	switch {
+	case a.err != nil:
+		return a.err
+	case a.result.Outcome == ownership.OutcomeAltered:
+		return nil
+	case a.result.Outcome == ownership.OutcomeNotHeld:
+		return because("its owner no longer has the lock", ErrLost)
+	}
+	return because("its owner refused it: are all nodes of one version?", ErrUnavailable)
+}
+
+// startMode begins a change of mode, or joins one that is under way. It returns
+// nil, and the result of the call, if there is nothing to wait for.
+func (l *Lock) startMode(ctx context.Context, verb string, to ownership.Mode) (*alter, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire()
+	if l.err != nil {
+		return nil, l.err
+	}
+	switch l.mode {
+	case ownership.Exclusive, ownership.Shared, ownership.ForUpdate:
+	default:
+		return nil, invalid("a lock of " + l.mode.String() + " is not " + verb + "; only exclusive and shared locks and those for update are")
+	}
+	var last *alter // the last change of mode under way
+	for _, a := range l.alters {
+		if a.what == ownership.AlterMode {
+			last = a
+		}
+	}
+	switch {
+	case last != nil && last.mode == to:
+		last.waiters++
+		return last, nil
+	case last == nil && l.mode == to:
+		return nil, nil
+	case to == ownership.Exclusive && ctx.Err() != nil:
+		return nil, ended(ctx, ErrUnavailable, "ended before it was asked for")
+	}
+	a := l.alter(ownership.AlterMode, to, nil)
+	if to == ownership.Shared { // K8: from the moment that it is asked for it counts
+		l.mode, l.down = to, a.op
+	}
+	return a, nil
+}
+
+// alter hands a Change to the core. The caller holds mu, so that the core gets
+// them in the order of their numbers.
+func (l *Lock) alter(what ownership.AlterCode, mode ownership.Mode, value []byte) *alter {
+	l.ops++
+	a := &alter{op: l.ops, what: what, mode: mode, waiters: 1, done: make(chan struct{})}
+	l.alters = append(l.alters, a)
+	l.node.mail.post(ownership.Change{Handle: l.handle, Op: a.op, What: what, Mode: mode, Value: value}) // the end of the loop ends the lock, and so this
+	return a
+}
+
+// wait reports false when ctx ended first.
+func (a *alter) wait(ctx context.Context) bool {
+	select {
+	case <-a.done:
+		return true
+	default:
+	}
+	select {
+	case <-a.done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// leave takes a call whose ctx is over off an alteration; with the last one it is
+// given up if undo says so, else it goes on. It reports false when it was
+// confirmed, or the lock ended, in the same moment.
+func (l *Lock) leave(a *alter, undo bool) (last ownership.Pending, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(l.alters, a)
+	if i < 0 {
+		return last, false
+	}
+	a.waiters--
+	if undo && a.waiters == 0 {
+		l.alters = slices.Delete(l.alters, i, i+1)
+		l.node.mail.post(ownership.Unchange{Handle: l.handle, Op: a.op})
+		if a.what == ownership.AlterMode {
+			l.regrets, l.before = a.op, l.mode
+		}
+	}
+	return a.pending, true
+}
+
+// endAlters ends those under way when the lock ends. The caller holds mu.
+func (l *Lock) endAlters(err error) {
+	for _, a := range l.alters {
+		a.err = err
+		close(a.done)
+	}
+	l.alters = nil
+}
+
+// onAltered is called by the loop, when the core says so.
+func (l *Lock) onAltered(e ownership.Altered) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.phase != lockHeld {
+		return
+	}
+	i := slices.IndexFunc(l.alters, func(a *alter) bool { return a.op == e.Op })
+	if e.Outcome == ownership.OutcomeAltered {
+		l.token = max(l.token, e.Token)
+	}
+	if i < 0 {
+		if e.Op == l.regrets && e.Outcome == ownership.OutcomeAltered {
+			l.alter(ownership.AlterMode, l.before, nil) // an Upgrade succeeded when it had just been given up
+		}
+		return
+	}
+	a := l.alters[i]
+	if a.what == ownership.AlterMode && e.Outcome == ownership.OutcomeAltered && e.Op >= l.down {
+		l.mode = e.Mode
+	}
+	l.alters = slices.Delete(l.alters, i, i+1)
+	a.result = e
+	close(a.done)
+}
+
+// onAlterPending is called by the loop: what an alteration waits for has changed.
+func (l *Lock) onAlterPending(e ownership.Pending) {
+	for _, a := range l.alters {
+		if a.op == e.Op {
+			a.pending = e
+		}
+	}
+}
