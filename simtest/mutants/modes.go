@@ -169,9 +169,21 @@ var modes = []Mutation{
 		Edits: []Edit{{"grants.go", "c.endAt(o, r, c.now.add(c.view.Params.given(r.delay)))", "c.endAt(o, r, never)"}},
 	},
 	{
+		Rule: "K9", Name: "what was lost is given back without a delay",
+		Why:   "a client that comes back after a blackout opens the key while its work may be on the way still",
+		Needs: "a lock with Delay in a lease with another one, lost at its deadline or with its lease, given back before its owner's expiry; a waiter",
+		Edits: []Edit{{"serve.go", "if m.Lost {\n\t\t\tc.expire", "if false {\n\t\t\tc.expire"}},
+	},
+	{
+		Rule: "K9", Name: "an Unlock that comes too late opens nothing",
+		Why:   "a key stays closed though its holder has said that it is done",
+		Needs: "a lock with Delay, its Release lost until the lease is over, a waiter",
+		Edits: []Edit{{"serve.go", "lost.state == requestClosed && !m.Lost {", "false {"}},
+	},
+	{
 		Rule: "K9", Name: "Unlock has a delay",
 		Why:   "a key stays closed though its holder has said that it is done",
 		Needs: "a lock with Delay, Unlock, a waiter",
-		Edits: []Edit{{"serve.go", "c.ungrant(o, r, m.Heir)\n", "c.expire(o, r)\n"}, {"serve.go", "r.released = true\n\t\tc.close(o, r, OutcomeGone)", "r.released = true\n\t\tif r.state == requestHeld {\n\t\t\tc.close(o, r, OutcomeGone)\n\t\t}"}},
+		Edits: []Edit{{"serve.go", "if m.Lost {\n\t\t\tc.expire", "if true {\n\t\t\tc.expire"}},
 	},
 }

@@ -72,7 +72,7 @@ func Baselines() []Mutation {
 // With these an owner buffers four writes and a chunk holds one key, so that
 // snapshots and states of many chunks occur in a world of few keys.
 var (
-	smallBuffer = Edit{"owner.go", "bufferMax = 4096", "bufferMax = 4"}
+	smallBuffer = Edit{"owner.go", "bufferMax   = 4096", "bufferMax   = 4"}
 	smallChunks = Edit{"replica.go", "chunkBytes = 128 << 10", "chunkBytes = 1"}
 )
 

@@ -25,7 +25,7 @@ var sessions = []Mutation{
 		Why:       "locks of a lost lease stay with their owners until they expire",
 		Needs:     "a lease with several locks, one of them evicted; others wait. Check: convergence is too slow to see it; who waits for a lock of a lease that was lost is served soon",
 		Redundant: "the digest of the next heartbeat of that lease, or the end of the lease, frees them as well, later",
-		Edits:     []Edit{{"fate.go", "h.quiet = true\n\tc.startReleasing(h)\n\tc.notify(e)", "c.forget(h)\n\tc.notify(e)"}},
+		Edits:     []Edit{{"fate.go", "h.quiet, h.lost = true, e.Cause == LostLease\n\tc.startReleasing(h)\n\tc.notify(e)", "c.forget(h)\n\tc.notify(e)"}},
 	},
 	{
 		Rule: "K11", Name: "keys are asked for at once",
@@ -118,6 +118,12 @@ var sessions = []Mutation{
 		Why:   "the operator's call hangs",
 		Needs: "an eviction. Check: every call gets an answer",
 		Edits: []Edit{{"evict.go", "if r.state == requestWaiting && r.evicts != ended.id {", "if true {"}},
+	},
+	{
+		Rule: "K14", Name: "a notice that overtakes its grant is forgotten",
+		Why:   "the holder never learns that somebody waits: what heartbeats say is no news to it",
+		Needs: "a key granted to one of several waiters. Check: the holder was told",
+		Edits: []Edit{{"client.go", "if h.contended { // the Notice overtook the grant", "if false {"}},
 	},
 	{
 		Rule: "K14", Name: "nobody is told who waits",
