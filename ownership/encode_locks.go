@@ -179,6 +179,7 @@ func (e *encoder) lockRequest(r *request) {
 	e.mode(r.mode)
 	e.duration(r.delay)
 	e.bool(r.evicted)
+	e.str(r.evictor)
 	e.request(r.evicts)
 	e.uint(r.alter.number)
 	e.uint(uint64(r.alter.outcome))

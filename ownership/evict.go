@@ -68,7 +68,7 @@ func (c *Core) evict(o *owner, r *request, token Token) {
 			held.from = l.from
 		}
 		o.table.leaseRemove(held)
-		held.evicted = true
+		held.evicted, held.evictor = true, r.name
 		// K13: nothing that came after this moment renews it.
 		c.endAt(o, held, c.now.add(c.view.Params.given(held.ttl)))
 	}
@@ -123,21 +123,11 @@ func (c *Core) tellEvicted(o *owner) {
 	for _, e := range t.endings {
 		if e.request.evicted && e.request.state == requestHeld {
 			t.tellAt = c.now.add(c.view.Params.resendEvery())
-			c.tell(o, e.request, NoticeItem{Evicted: true, By: t.evictor(e.request.id)})
+			c.tell(o, e.request, NoticeItem{Evicted: true, By: e.request.evictor})
 		}
 	}
 	o.timer = earlier(o.timer, t.tellAt)
 	c.wakeAt(o.timer)
-}
-
-// evictor is the node of an operator who took this grant.
-func (t *table) evictor(id RequestID) string {
-	for _, r := range t.revokes {
-		if r.evicts == id {
-			return r.name
-		}
-	}
-	return ""
 }
 
 // contended says that somebody waits for a holder to go (K14).

@@ -60,6 +60,7 @@ type request struct {
 	came     Time      // when the first one came to this owner
 	from     NodeID    // its return address is its latest
 	evicted  bool      // held: told to let go, and renewed no more (K13)
+	evictor  string    // of an evicted one: the operator's node
 	evicts   RequestID // a Revoke: of this grant
 	alter    alteration
 	answers  uint8 // bits: which answers wait for a round

@@ -10,12 +10,21 @@ import (
 type Kind uint8
 
 // The kinds. Lock and Try open a call. Renew is whatever its client was told of a
-// held lock: an Extended or a Lost event.
+// held lock: an Extended or a Lost event. Upgrade to Delete are what its client
+// asked to change: those of one call are carried out in the order of Invoked. The
+// last three belong to no call.
 const (
 	Lock Kind = iota + 1
 	Try
 	Unlock
 	Renew
+	Upgrade   // to Mode, which is all of the key
+	Downgrade // to Mode, which is less than before
+	Set       // Value.Data is written
+	Delete    // the value
+	Read      // of the value
+	Inspect   // of holders and value at one moment
+	Evict     // of the holder of Token, by an operator
 )
 
 // Outcome is what it was told.
@@ -25,29 +34,66 @@ type Outcome uint8
 const (
 	Open      Outcome = iota // never answered
 	Granted                  // Lock, Try: with Token and MayExpire
-	Busy                     // Lock, Try: held by another call
-	Refused                  // Lock, Try: invalid, nothing happened
+	Busy                     // Lock, Try: held by others, or others are before it in line
+	Refused                  // all: invalid, nothing happened
 	Cancelled                // Lock, Try: Unlock closed it before it was granted
 	Released                 // Unlock: it ended the lock
-	NotHeld                  // Unlock: the lock, or the request, was not there any more
-	GaveUp                   // Unlock: nobody certified anything
+	NotHeld                  // Unlock: the lock, or the request, was not there any more; Upgrade to Delete: it is not held, or not all of the key; Evict: nobody held it with Token
+	GaveUp                   // Unlock, Upgrade to Delete, Evict: given up, nobody certified anything
 	Renewed                  // Renew: with MayExpire
 	Lost                     // Renew: the client lost it by itself; nobody certified anything
 	Missing                  // Renew: the owner certified that it was gone
+	Capacity                 // Lock, Try: the key is held with another capacity
+	Done                     // Upgrade to Evict: carried out; the lock of an Evict is no longer held
+	Conflict                 // Upgrade: refused, since another holder may go up too
 )
 
 // Forever is the return of what never returns.
 const Forever = time.Duration(math.MaxInt64)
 
+// Mode is how much of a key a lock takes: Weight of its capacity Of. The zero Mode
+// is an exclusive lock: all of a key with the capacity Whole.
+type Mode struct{ Weight, Of uint32 }
+
+// Whole is the capacity of a key that is no semaphore.
+const Whole = 1 << 31
+
+// Modes of a key with the capacity Whole. Many shared locks stand beside each other
+// and beside one for update.
+var (
+	Exclusive = Mode{}
+	Shared    = Mode{1, Whole}
+	ForUpdate = Mode{Whole/2 + 1, Whole}
+)
+
+// Value is what Set wrote, or what Read and Inspect saw. The zero Value says that
+// there is none.
+type Value struct {
+	Data  string // different for each Set finds most
+	Token uint64 // under which it was written; of a Set: not asked for
+	Stale bool   // a lost configuration may have had a newer one
+}
+
+// Holder is one lock in the answer to an Inspect.
+type Holder struct {
+	Token uint64
+	Mode  Mode
+	Lost  bool // it was lost, and its place is closed for its Delay
+}
+
 // Op is one operation of a client, and its answer.
 type Op struct {
-	Call     int // which Lock or Try call: its Unlock and its Renews share it
+	Call     int // which Lock or Try call: its Unlock, its Renews and its changes share it; Read, Inspect, Evict: for people
 	Client   int // for people
 	Kind     Kind
 	Invoked  time.Duration // in true time, like all below
 	Returned time.Duration // -1: never
 	Outcome  Outcome
-	Token    uint64 // Granted
+	Token    uint64        // Granted: of the grant; Upgrade, Done: the new one; Evict: whose lock; else not asked for
+	Mode     Mode          // Lock, Try: what is asked for; Upgrade, Downgrade: the new one
+	Delay    time.Duration // Lock, Try: how long its place stays closed if it is lost
+	Value    Value         // Set: Data; Read, Inspect, Done: what was seen
+	Holders  []Holder      // Inspect, Done: all of them, in any order
 
 	// MayExpire is the earliest moment at which the owner may expire the lease that
 	// this Granted or Renewed confirms: when the message that it answers was sent,
@@ -58,8 +104,8 @@ type Op struct {
 	// 0 says that no grant ever comes too late.
 	Late time.Duration
 	// Until, of a Lock or Try that was never granted and whose end nobody certified,
-	// is the last moment at which it can hold the key silently. 0: Forever. Who
-	// knows better finds more.
+	// is the last moment at which it can hold the key silently, or wait for it. 0:
+	// Forever. Who knows better finds more.
 	Until time.Duration
 }
 
@@ -68,12 +114,18 @@ type Op struct {
 type History struct {
 	Key string
 	Ops []Op
+	// Lost are the moments at which an owner began without the state of the one
+	// before (T6; Activated with Lost), those of newly founded meshes too. Whoever
+	// held the key does not any more; the value is none, or an old one that is Stale.
+	Lost []time.Duration
 }
 
-func (k Kind) String() string { return name(k, "?", "Lock", "Try", "Unlock", "Renew") }
+func (k Kind) String() string {
+	return name(k, "?", "Lock", "Try", "Unlock", "Renew", "Upgrade", "Downgrade", "Set", "Delete", "Read", "Inspect", "Evict")
+}
 
 func (o Outcome) String() string {
-	return name(o, "no answer", "Granted", "Busy", "Refused", "Cancelled", "Released", "NotHeld", "GaveUp", "Renewed", "Lost", "Missing")
+	return name(o, "no answer", "Granted", "Busy", "Refused", "Cancelled", "Released", "NotHeld", "GaveUp", "Renewed", "Lost", "Missing", "Capacity", "Done", "Conflict")
 }
 
 func name[T ~uint8](n T, names ...string) string {
@@ -96,13 +148,20 @@ func (o Op) String() string {
 
 // fits says which outcomes a kind can have.
 func (o Op) fits() bool {
+	lock, change := o.Kind == Lock || o.Kind == Try, o.Kind >= Upgrade && o.Kind <= Delete
 	switch o.Outcome {
-	case Open:
+	case Open, Refused:
 		return true
-	case Granted, Busy, Refused, Cancelled:
-		return o.Kind == Lock || o.Kind == Try
-	case Released, NotHeld, GaveUp:
+	case Granted, Busy, Cancelled, Capacity:
+		return lock
+	case Released:
 		return o.Kind == Unlock
+	case NotHeld, GaveUp:
+		return o.Kind == Unlock || o.Kind == Evict || change
+	case Done:
+		return o.Kind >= Upgrade
+	case Conflict:
+		return o.Kind == Upgrade
 	}
 	return o.Kind == Renew
 }
