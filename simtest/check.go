@@ -259,12 +259,19 @@ func (ch *Checker) startedAnew(p ownership.Partition) {
 	ch.losses[p] = append(ch.losses[p], ch.w.Now)
 }
 
-// installs notes that in what an owner sends of its first state: it may die before it
-// is active, and the next one goes on from there.
+// installs notes that in the first state that an owner sends after such a wait: it may
+// die before it is active, and the next one goes on from there. A state that has a
+// holder, or a value that is not stale, was found after all.
 func (ch *Checker) installs(n *Node, m *ownership.Install) {
 	i := slices.IndexFunc(n.waits, func(e ownership.Waits) bool { return e.Partition == m.Partition && e.Term == m.Term })
-	if i >= 0 && m.Number == 0 && n.Local() >= n.waits[i].Until {
+	if i < 0 || m.Number != 0 || n.Local() < n.waits[i].Until {
+		return
+	}
+	found := slices.ContainsFunc(m.Records, func(r *ownership.Record) bool { return len(r.Holders) > 0 || r.Value != nil && !r.Value.Stale })
+	if found || m.Chunk == m.Chunks-1 {
 		n.waits = slices.Delete(n.waits, i, i+1)
+	}
+	if !found && m.Chunk == m.Chunks-1 {
 		ch.startedAnew(m.Partition)
 	}
 }
