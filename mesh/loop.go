@@ -147,16 +147,13 @@ func (l *loop) sleep() time.Duration {
 	return min(most, max(0, time.Duration(l.wake-l.n.now())))
 }
 
-// end leaves no call without an answer.
+// end leaves no call of a Lock without an answer; those that look see ended.
 func (l *loop) end() {
 	for _, lock := range l.n.mail.close() {
 		lock.onClosed()
 	}
 	for _, lock := range l.locks {
 		lock.onClosed()
-	}
-	for h := range l.looks {
-		l.endLook(h, answer{err: ErrClosed})
 	}
 }
 
@@ -426,7 +423,7 @@ func (l *loop) sweep() {
 // turnAway ends the calls that wait, as Leave does first.
 func (l *loop) turnAway() {
 	for _, h := range l.handles() {
-		if l.locks[h].turnAway() {
+		if l.locks[h].turnAway(ErrClosed) {
 			l.again = append(l.again, ownership.Unlock{Handle: h})
 		}
 	}
@@ -440,11 +437,17 @@ func (l *loop) turnAway() {
 func (l *loop) releaseAll() (empty <-chan struct{}) {
 	done := make(chan struct{})
 	l.empty = done
+	var anchors []ownership.Input // they go last: the core lets their locks go with them
 	for _, h := range l.handles() {
-		if l.locks[h].release(errLeft) {
+		k := l.locks[h]
+		switch release := k.release(errLeft); {
+		case release && k.isAnchor():
+			anchors = append(anchors, ownership.Unlock{Handle: h})
+		case release:
 			l.again = append(l.again, ownership.Unlock{Handle: h})
 		}
 	}
+	l.again = append(l.again, anchors...)
 	return done
 }
 

@@ -437,8 +437,8 @@ func (c *Core) lose(h *hold, cause LostCause) {
 	}
 	c.leaveSlot(h)
 	c.dropChanges(h)
+	c.notify(Lost{Handle: h.handle, Cause: cause}) // before what follows from it
 	c.forget(h)
-	c.notify(Lost{Handle: h.handle, Cause: cause})
 	c.endLease(h, LostLease)
 }
 

@@ -101,6 +101,7 @@ func (a *Alteration) waits() bool {
 }
 
 type keyHistory struct {
+	name      string
 	calls     []*Call
 	believers []*Call // granted, not yet known ended
 	top       ownership.Token
@@ -131,7 +132,7 @@ func (ch *Checker) used(id callID) bool {
 func (ch *Checker) key(name string) *keyHistory {
 	k := ch.keys[name]
 	if k == nil {
-		k = &keyHistory{tokens: map[ownership.Token]*Call{}}
+		k = &keyHistory{name: name, tokens: map[ownership.Token]*Call{}}
 		ch.keys[name] = k
 		ch.names = append(ch.names, name)
 	}

@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,6 +143,9 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 		}
 	case ownership.Activated:
 		ch.activated(n, e)
+	case ownership.Waits:
+		n.waits = append(n.waits, e)
+		ch.Goals.event(e)
 	case ownership.Left:
 		if id := n.Core.ID(); e.Confirmed && ch.leaving[id] {
 			ch.left[id] = true
@@ -242,12 +246,34 @@ func (ch *Checker) activated(n *Node, e ownership.Activated) {
 	ch.served[version{mesh: n.Core.View().Mesh, partition: e.Partition, term: e.Term}] = true
 	ch.oneMesh(n)
 	if e.Lost {
-		ch.lost[e.Partition] = ch.w.Now
-		ch.losses[e.Partition] = append(ch.losses[e.Partition], ch.w.Now)
+		ch.startedAnew(e.Partition)
 		ch.lostRightly(n, e.Partition)
 	}
 	ch.served[version{mesh: n.Core.View().Mesh, partition: e.Partition}] = true // in any term
 	ch.Goals.activated(ch, n, e)
+}
+
+// startedAnew notes that an owner begins without the state of the one before (T6).
+func (ch *Checker) startedAnew(p ownership.Partition) {
+	ch.lost[p] = ch.w.Now
+	ch.losses[p] = append(ch.losses[p], ch.w.Now)
+}
+
+// installs notes that in the first state that an owner sends after such a wait: it may
+// die before it is active, and the next one goes on from there. A state that has a
+// holder, or a value that is not stale, was found after all.
+func (ch *Checker) installs(n *Node, m *ownership.Install) {
+	i := slices.IndexFunc(n.waits, func(e ownership.Waits) bool { return e.Partition == m.Partition && e.Term == m.Term })
+	if i < 0 || m.Number != 0 || n.Local() < n.waits[i].Until {
+		return
+	}
+	found := slices.ContainsFunc(m.Records, func(r *ownership.Record) bool { return len(r.Holders) > 0 || r.Value != nil && !r.Value.Stale })
+	if found || m.Chunk == m.Chunks-1 {
+		n.waits = slices.Delete(n.waits, i, i+1)
+	}
+	if !found && m.Chunk == m.Chunks-1 {
+		ch.startedAnew(m.Partition)
+	}
 }
 
 func tokenText(t ownership.Token) string { return fmt.Sprintf("%d.%d", t.Term(), uint32(t)) }

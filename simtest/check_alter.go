@@ -87,6 +87,9 @@ func (ch *Checker) refusedUp(a *Alteration, h ownership.Holder) {
 	switch {
 	case o == c:
 		ch.fail("upgrade", []*Call{c}, "%s was refused to go up on %q because of itself", c.Node, c.Key)
+	case c.Mode == ownership.ForUpdate && !slices.ContainsFunc(c.Changes, (*Alteration).waits):
+		// No other one may wait to go up beside it, and none for update is let in.
+		ch.fail("upgrade", []*Call{c}, "%s holds %q for update and was refused to go up, by token %s", c.Node, c.Key, tokenText(h.Token))
 	case o == nil:
 		if h.Token < k.wall && k.wallAt < a.Invoked {
 			ch.fail("upgrade", []*Call{c}, "%s was refused to go up on %q by token %s, which nobody was told of, after %s was", c.Node, c.Key, tokenText(h.Token), tokenText(k.wall))

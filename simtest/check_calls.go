@@ -252,6 +252,7 @@ func (ch *Checker) released(c *Call, e ownership.Released) {
 	}
 	if c.Granted == 0 {
 		ch.Goals.Reach("cancelled")
+		ch.checkRoom(ch.keys[c.Key])
 	}
 	if c.Believed && !e.Held && !ch.Wild && c.Node.Local() < c.Deadline && ch.lostSince(c) < c.Granted && !c.evicted {
 		ch.fail("memory", []*Call{c}, "%s unlocked %q (token %s) before its deadline and was told that it held nothing", c.Node, c.Key, tokenText(c.Token))

@@ -129,6 +129,51 @@ func (ch *Checker) checkRun(k *keyHistory, c *Call) {
 	})
 }
 
+// checkRoom: K7: when somebody leaves the line whoever is at its head now, and has room,
+// gets the key.
+func (ch *Checker) checkRoom(k *keyHistory) {
+	if ch.healedAt == 0 || ch.Wild {
+		return
+	}
+	left := ch.w.Now
+	ch.w.After(ch.params().MembershipTTL, func() {
+		if k.changed > left || ch.lastView > left || ch.disturbed > left || !ch.settled(k) {
+			return // something else has happened
+		}
+		var taken uint64
+		var others []*Call
+		for _, o := range k.believers {
+			weight, _ := weightOf(o.Mode)
+			taken += weight
+		}
+		for _, o := range ch.open {
+			if o.Key == k.name && o.Granted == 0 && o.Unlock == 0 {
+				others = append(others, o)
+			}
+		}
+		for _, o := range others {
+			weight, of := weightOf(o.Mode)
+			first := o.Queued != 0 && ch.waitsStill(o) && !slices.ContainsFunc(others, func(p *Call) bool { return p != o && p.Invoked < o.Queued })
+			if first && len(k.believers) > 0 && taken+weight <= of {
+				ch.fail("queue", []*Call{o}, "%s waits for %q since %v, first in line since %v at the latest, and there is room", o.Node, o.Key, o.Queued, left)
+			}
+		}
+	})
+}
+
+// settled says that who holds a key is who believes in it: nobody has let go of it without
+// an answer, or died with it, or waits to go up.
+func (ch *Checker) settled(k *keyHistory) bool {
+	for _, c := range k.calls {
+		over := c.Released != 0 || c.Ended != 0 && c.Granted == 0 || ch.believes(c) || c.Granted == 0 && c.Unlock == 0
+		if !over && ch.mayHoldSince(c, ownership.Holder{Token: c.Token, Lost: c.Delay > 0}, ch.w.Now) || slices.ContainsFunc(c.Changes, (*Alteration).waits) {
+			return false
+		}
+	}
+	k.believers = slices.DeleteFunc(k.believers, func(o *Call) bool { return !ch.believes(o) })
+	return true
+}
+
 // nextInLine is who waits right behind c, nil if that is not certain.
 func (ch *Checker) nextInLine(k *keyHistory, c *Call) (next *Call) {
 	var others []*Call

@@ -112,29 +112,39 @@ func (ch *Checker) Unrest() string {
 // waiting counts the calls of some nodes that wait for an answer since before a moment,
 // and tells the first. A watch waits for none.
 func (ch *Checker) waiting(of []*Node, before time.Duration) (n int, first string) {
-	note := func(who *Node, invoked time.Duration, format string, args ...any) {
-		if slices.Contains(of, who) && invoked < before {
+	note := func(who *Node, key string, invoked time.Duration, format string, args ...any) {
+		if slices.Contains(of, who) && invoked < before && !ch.cutFromOwner(who, key) {
 			if n++; n == 1 {
 				first = fmt.Sprintf("%s %s invoked %v", who, fmt.Sprintf(format, args...), invoked)
 			}
 		}
 	}
 	for _, c := range ch.Open() {
-		note(c.Node, c.Invoked, "%q %v handle %d", c.Key, c.Mode, c.Handle)
+		note(c.Node, c.Key, c.Invoked, "%q %v handle %d", c.Key, c.Mode, c.Handle)
 	}
 	ch.alters = slices.DeleteFunc(ch.alters, func(a *Alteration) bool { return !a.waits() || a.Call.Node.Crashed })
 	for _, a := range ch.alters {
-		note(a.Call.Node, a.Invoked, "change %d of %q handle %d", a.Op, a.Call.Key, a.Call.Handle)
+		note(a.Call.Node, a.Call.Key, a.Invoked, "change %d of %q handle %d", a.Op, a.Call.Key, a.Call.Handle)
 	}
 	for _, q := range ch.Looking() {
 		if !q.Watch {
-			note(q.Node, q.Invoked, "look at %q handle %d", q.Key, q.Handle)
+			note(q.Node, q.Key, q.Invoked, "look at %q handle %d", q.Key, q.Handle)
 		}
 	}
 	for _, x := range ch.Evicting() {
-		note(x.Node, x.Invoked, "eviction from %q handle %d", x.Of.Key, x.Handle)
+		note(x.Node, x.Of.Key, x.Invoked, "eviction from %q handle %d", x.Of.Key, x.Handle)
 	}
 	return n, first
+}
+
+// cutFromOwner says that the one fault that stays is between a node and the owner of a
+// key: to all others that one is a member as it should be.
+func (ch *Checker) cutFromOwner(n *Node, key string) bool {
+	if ch.chain == nil {
+		return false
+	}
+	own := ch.w.ByID(ch.chain.Groups[partitionOf(key, ch.params())].Owner())
+	return own != nil && own.ailing && (ch.w.IsCut(own, n) || ch.w.IsCut(n, own))
 }
 
 func (ch *Checker) unrestOf(v *ownership.View, p ownership.Partition) string {

@@ -138,6 +138,12 @@ func TestChecksFail(t *testing.T) {
 			f.change(c, ownership.Change{What: ownership.AlterMode})
 			f.tell(f.a, ownership.Altered{Handle: c.Handle, Op: 1, Outcome: ownership.OutcomeBusy, Holder: f.holder(r)})
 		},
+		"upgrade: who holds for update is refused": func(f *forger) {
+			c, r := f.mode(f.a, ownership.ForUpdate), f.mode(f.b, ownership.Shared)
+			f.change(c, ownership.Change{What: ownership.AlterMode})
+			f.change(r, ownership.Change{What: ownership.AlterMode})
+			f.tell(f.a, ownership.Altered{Handle: c.Handle, Op: 1, Outcome: ownership.OutcomeBusy, Holder: f.holder(r)})
+		},
 		"memory: a change that was given up is answered": func(f *forger) {
 			c := f.mode(f.a, ownership.Shared)
 			f.mode(f.b, ownership.Shared)
@@ -292,6 +298,18 @@ func TestChecksFail(t *testing.T) {
 			f.ch.keys["k"].believers = nil
 			f.grant(c)
 			f.w.RunFor(5 * time.Second)
+		},
+		"queue: there is room, and nobody gets it": func(f *forger) {
+			f.peace()
+			f.mode(f.c, ownership.Shared)
+			c := f.mode(f.b, ownership.Exclusive)
+			f.mode(f.a, ownership.Shared)
+			f.w.Deliver = func(_, to *Node, m ownership.Message) bool {
+				answer, ok := m.(ownership.Answer)
+				return to != f.a || !ok || answer.Outcome != ownership.OutcomeGranted
+			}
+			f.ch.Unlock(c)
+			f.w.RunFor(4 * time.Second)
 		},
 		"queue: a reader passes an upgrade": func(f *forger) {
 			f.peace()

@@ -20,11 +20,12 @@ func Habits() []string { return slices.Clone(habits) }
 // drawHabits draws which habits clients have, and what each key is used for: as a rule
 // a key has one capacity.
 func (s *swarm) drawHabits(only []string) {
-	plain, chance := s.r.IntN(2) == 0, pick(s.r, 2, 3, 4)
+	chance := pick(s.r, 2, 3, 4)
+	s.plain = s.r.IntN(2) == 0
 	s.habits = map[string]bool{}
 	for _, h := range habits {
 		on := s.r.IntN(chance) == 0
-		s.habits[h] = on && !plain && (only == nil || slices.Contains(only, h))
+		s.habits[h] = on && !s.plain && (only == nil || slices.Contains(only, h))
 	}
 	s.uses = map[string]ownership.Mode{}
 	for _, key := range s.keys {
@@ -75,7 +76,7 @@ func (s *swarm) call(n *Node) {
 		s.lockSet(n)
 	case roll < 35 && s.habits["lease"]:
 		s.lockInLease(n)
-	case roll < 50 && s.habits["look"]:
+	case roll < 50 && s.habits["look"], roll < 40 && s.habits["values"]:
 		s.look(n)
 	case roll < 55 && s.habits["watch"]:
 		s.watch(n)
@@ -185,7 +186,7 @@ func (s *swarm) useLock(c *Call, hold time.Duration) {
 	if !s.habits["values"] && !s.habits["convert"] {
 		return
 	}
-	for range s.r.IntN(4) {
+	for range s.r.IntN(pick(s.r, 4, 4, 4, 12)) {
 		s.After(time.Duration(s.r.Float64()*float64(hold)), func() { s.change(c) })
 	}
 }
@@ -218,7 +219,7 @@ func (s *swarm) change(c *Call) {
 	if i := len(c.Changes) - 1; s.r.IntN(2) == 0 && i >= 0 {
 		done := c.Changes[i]
 		s.After(s.exp(s.patience), func() {
-			if done.waits() && !c.Node.Crashed && !c.Node.Frozen {
+			if done.waits() && !c.Node.Crashed && !c.Node.Frozen && !s.lets {
 				s.Do(Action{Verb: Unchange, Node: c.Node.Name, Handle: c.Handle, Op: done.Op})
 			}
 		})

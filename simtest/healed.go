@@ -149,7 +149,7 @@ func (s *swarm) queueInOrder(takeAway bool) {
 			n = up[(slices.Index(up, own)+1)%len(up)] // the owner may go
 		}
 		a := Action{Verb: Lock, Node: n.Name, Key: key, Handle: s.nextHandle(), For: s.Params.MaxTTL, Mode: s.uses[key]}
-		if i > 0 {
+		if i > 0 || s.r.IntN(2) == 0 {
 			a.Mode = s.mode(key)
 		} else if a.Mode == ownership.Shared {
 			a.Mode = ownership.Exclusive
@@ -164,6 +164,12 @@ func (s *swarm) queueInOrder(takeAway bool) {
 	}
 	if holder.Granted == 0 {
 		return // no turn to check; restWithin says what is wrong
+	}
+	if s.r.IntN(3) == 0 { // somebody in the line gives up
+		if c := ch.open[s.r.IntN(max(1, len(ch.open)))]; c != holder {
+			s.end(c)
+			s.RunFor(2 * s.Params.MembershipTTL)
+		}
 	}
 	if takeAway {
 		late := up[s.r.IntN(len(up))]

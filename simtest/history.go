@@ -34,8 +34,8 @@ func (ch *Checker) Linear(timeout time.Duration) []Failure {
 	var failures []Failure
 	end := time.Now().Add(timeout)
 	for _, key := range ch.names {
-		if !ch.keys[key].plain() {
-			continue // until package linear knows all of it
+		if ch.keys[key].tangled() {
+			continue
 		}
 		left := time.Until(end)
 		if left == 0 {
@@ -77,11 +77,18 @@ func (ch *Checker) History(key string) linear.History {
 	return h
 }
 
-// plain says that a key was locked and unlocked, and nothing else.
-func (k *keyHistory) plain() bool {
-	return !slices.ContainsFunc(k.calls, func(c *Call) bool {
-		return c.asked != ownership.Exclusive || len(c.Changes) > 0 || c.Delay > 0 || c.evicted || c.Lease != nil || c.After != nil || len(c.fellows) > 0
-	}) && len(k.reads) == 0
+// tangled says that of one call several changes were never answered: package linear
+// does not try all that may have become of them.
+func (k *keyHistory) tangled() bool {
+	return slices.ContainsFunc(k.calls, func(c *Call) bool {
+		n := 0
+		for _, a := range c.Changes {
+			if a.Answered == 0 {
+				n++
+			}
+		}
+		return n > 1
+	})
 }
 
 // callIDs numbers calls by their handles, or from 1 if two nodes have used the
@@ -135,7 +142,7 @@ func (c *Call) appendOps(ops []linear.Op, id int) []linear.Op {
 	}
 	switch {
 	case c.Lost == 0:
-	case c.Cause == ownership.LostMissing:
+	case c.Cause == ownership.LostMissing && !c.evicted: // K13: one that was told to let go is renewed no more
 		// Its heartbeat left after the grant was adopted (K4); when, it does not say.
 		op(linear.Renew, linear.Missing, c.Granted, c.Lost)
 	default:
@@ -184,8 +191,11 @@ func (a *Alteration) ops(id int) []linear.Op {
 		o.Outcome = map[ownership.Outcome]linear.Outcome{ownership.OutcomeAltered: linear.Done, ownership.OutcomeBusy: linear.Conflict,
 			ownership.OutcomeNotHeld: linear.NotHeld, ownership.OutcomeInvalid: linear.Refused}[a.Outcome]
 	}
-	if o.Outcome == linear.Done && a.isUp() {
+	switch {
+	case o.Outcome == linear.Done && a.isUp():
 		o.Token = uint64(a.Token)
+	case o.Outcome == linear.NotHeld && a.Call.evicted:
+		o.Outcome = linear.Refused // K13: it changes nothing any more, and is held still
 	}
 	return []linear.Op{o}
 }

@@ -59,6 +59,7 @@ type swarm struct {
 	beyond    bool          // a majority of the voters may be lost
 	edge      bool          // all clocks run at the edges of what is allowed, and TTLs are long
 	classes   []*class
+	plain     bool // clients have no habits
 	habits    map[string]bool
 	uses      map[string]ownership.Mode // what the capacity of each key is, as a rule
 	handle    ownership.Handle

@@ -12,10 +12,14 @@ import (
 // step is an operation of the model.
 type step struct {
 	kind     stepKind
-	call     int // index in model.calls
-	op       Op  // for people
+	index    int // in model.steps
+	call     int // index in model.calls; -1: a look
+	phase    int // change: which one it ends; evicted, gone: the first with the token
+	op       *Op
 	from, to time.Duration
-	silent   []silent // busy: the holds by others that nobody was told of and that overlap it
+	written  int      // wrote: index in model.writes; look: what a stale value can be
+	silent   []silent // the holds by others that nobody was told of and that overlap it
+	waits    []wait   // the others that may be in line then
 }
 
 type stepKind uint8
@@ -23,195 +27,358 @@ type stepKind uint8
 const (
 	grant stepKind = iota
 	busy
+	capacity
 	release
 	confirm
 	absent
+	changed  // Upgrade and Downgrade
+	conflict // an Upgrade is refused
+	wrote
+	refused // a change, since the lock is not held, or not all of the key
+	look
+	evicted // it was there to be evicted
+	gone    // nobody holds with the token of an Evict
+	forget  // History.Lost
 )
 
-// state is the lock. It is compared with ==.
-type state struct {
-	granted int           // how many of the tokens, in their order
-	holder  int           // the call, -1: none that was told
-	now     time.Duration // not earlier than this
-	shut    time.Duration // a silent holder keeps the next grant from being earlier
+// wait is a time in which a call, or the Upgrade of one, may be in line.
+type wait struct {
+	call     int
+	phase    int // of an Upgrade: the one that it ends, or in which it is not answered; -1: a Lock
+	weight   uint32
+	from, to time.Duration
+}
+
+// phase is a grant between two of its changes that were answered. The next one of
+// the same grant follows it in model.phases.
+type phase struct {
+	call        int
+	rank        int // of the token with which it began
+	token       uint64
+	loose       bool // an Upgrade that was given up before may have changed the token
+	weight      uint32
+	least       uint32        // what a Downgrade that nobody answered may have left of it
+	lowers      time.Duration // from then on
+	rises       time.Duration // since when an Upgrade that nobody answered may have taken all; Forever: there is none
+	first, last int           // model.writes[first:last] are those in it that nobody answered
+}
+
+// any says that the token may be one that nobody was told of.
+func (p *phase) any() bool { return p.loose || p.rises < Forever }
+
+// write is a Set or a Delete that was, or may have been, carried out.
+type write struct {
+	op    *Op
+	phase int
+	token uint64 // 0: not known
+	above uint64 // but higher than this
 }
 
 // model is a history made ready for the search.
 type model struct {
 	calls  []*call
-	byRank []*call
+	phases []phase
+	writes []write
+	ranks  []rank
 	silent []silent
 	steps  []step // those that must find a place
 	sure   []step // those that have one in every order
+	holds  sureHolds
+	values []sureValue
+}
+
+// rank is a token in the order of all.
+type rank struct {
+	token uint64
+	op    *Op
+	call  int
 }
 
 // newModel returns what is wrong if the history contradicts itself.
 func newModel(h History) (*model, string) {
-	calls, why := gather(h)
+	calls, looks, why := gather(h)
 	if why != "" {
 		return nil, why
 	}
 	m := &model{calls: calls}
+	if why := m.rank(); why != "" {
+		return nil, why
+	}
 	for n, c := range calls {
 		m.silent = append(m.silent, c.silences(n)...)
-		if c.lock.Outcome == Granted {
-			m.byRank = append(m.byRank, c)
+		if c.rank >= 0 {
+			m.plan(n, c)
 		}
 	}
-	slices.SortFunc(m.byRank, func(a, b *call) int { return cmp.Compare(a.lock.Token, b.lock.Token) })
-	for i, c := range m.byRank {
-		c.rank = i
-		if i > 0 && c.lock.Token == m.byRank[i-1].lock.Token {
-			return nil, fmt.Sprintf("one token for two: %v, and %v", m.byRank[i-1].lock, c.lock)
-		}
-	}
+	m.certainties(h.Lost)
 	for n, c := range calls {
 		m.add(n, c)
+	}
+	for _, o := range looks {
+		if why := m.look(o); why != "" {
+			return nil, fmt.Sprintf("%v: %s", o, why)
+		}
+	}
+	for _, at := range h.Lost {
+		m.steps = append(m.steps, step{kind: forget, call: -1, op: &Op{Invoked: at, Returned: at}, from: at, to: at})
+	}
+	if why := m.order(); why != "" {
+		return nil, why
 	}
 	return m, ""
 }
 
-func (m *model) add(n int, c *call) {
-	one := func(kind stepKind, o Op) {
-		s := step{kind: kind, call: n, op: o, from: o.Invoked, to: o.Returned}
-		if m.certain(s) {
-			m.sure = append(m.sure, s)
-			return
+// rank sorts the tokens that were given.
+func (m *model) rank() string {
+	for n, c := range m.calls {
+		if c.lock.Outcome != Granted {
+			continue
 		}
-		if kind == busy {
-			for _, g := range m.silent {
-				if g.call != n && g.from <= s.to && g.to >= s.from {
-					s.silent = append(s.silent, g)
-				}
+		m.ranks = append(m.ranks, rank{c.lock.Token, &c.lock, n})
+		for _, o := range c.changes {
+			if o.Kind == Upgrade && o.Outcome == Done {
+				m.ranks = append(m.ranks, rank{o.Token, o, n})
 			}
 		}
-		m.steps = append(m.steps, s)
 	}
+	slices.SortFunc(m.ranks, func(a, b rank) int { return cmp.Compare(a.token, b.token) })
+	for i, r := range m.ranks {
+		if r.op == &m.calls[r.call].lock {
+			m.calls[r.call].rank = i
+		}
+		if i > 0 && r.token == m.ranks[i-1].token {
+			return fmt.Sprintf("one token for two: %v, and %v", m.ranks[i-1].op, r.op)
+		}
+	}
+	return ""
+}
+
+// ranked is the place of a token among those that were given, or where it would be.
+func (m *model) ranked(token uint64) (int, bool) {
+	return slices.BinarySearchFunc(m.ranks, token, func(r rank, t uint64) int { return cmp.Compare(r.token, t) })
+}
+
+// plan divides a grant into phases.
+func (m *model) plan(n int, c *call) {
+	c.phase = len(m.phases)
+	p := phase{call: n, rank: c.rank, token: c.lock.Token, weight: c.weight, least: c.weight, lowers: Forever, rises: Forever, first: len(m.writes), last: len(m.writes)}
+	for _, o := range c.changes {
+		if o.Outcome == Refused {
+			continue
+		}
+		if !o.answered() {
+			switch o.Kind {
+			case Upgrade:
+				p.rises = min(p.rises, o.Invoked)
+			case Downgrade:
+				p.least, p.lowers = min(p.least, o.Mode.weight()), min(p.lowers, o.Invoked)
+			default:
+				if p.weight == c.of || p.rises < Forever { // else it can not be carried out
+					m.write(o, &p)
+					p.last++
+				}
+			}
+			continue
+		}
+		m.phases = append(m.phases, p)
+		if o.Outcome == Done && o.Kind >= Set {
+			m.write(o, &p)
+		}
+		p = m.after(p, o)
+	}
+	m.phases = append(m.phases, p)
+}
+
+func (m *model) write(o *Op, p *phase) {
+	w := write{op: o, phase: len(m.phases), token: p.token}
+	if p.any() {
+		w.token = 0
+		if p.weight < m.calls[p.call].of { // only a new token can have been that of all
+			w.above = p.token
+		}
+	}
+	m.writes = append(m.writes, w)
+}
+
+// after is the phase that an answered change begins.
+func (m *model) after(p phase, o *Op) phase {
+	p.first, p.last = len(m.writes), len(m.writes)
+	if o.Outcome == NotHeld {
+		return p // what it was is not known better than before
+	}
+	// What was not answered before has been carried out by now, or never will be.
+	switch o.Kind {
+	case Upgrade:
+		p.loose, p.rises = p.any(), Forever
+		if o.Outcome == Done {
+			p.rank, _ = m.ranked(o.Token)
+			p.token, p.loose = o.Token, false
+			p.weight, p.least, p.lowers = o.Mode.weight(), o.Mode.weight(), Forever
+		}
+	case Downgrade:
+		p.loose, p.rises = p.any(), Forever
+		p.weight, p.least, p.lowers = o.Mode.weight(), o.Mode.weight(), Forever
+	default: // it was all of the key
+		p.least, p.lowers = p.weight, Forever
+	}
+	return p
+}
+
+// add makes steps of what a call was told.
+func (m *model) add(n int, c *call) {
 	switch c.lock.Outcome {
 	case Granted:
-		one(grant, c.lock)
+		m.one(step{kind: grant, call: n, op: &c.lock})
 	case Busy:
-		one(busy, c.lock)
+		m.one(step{kind: busy, call: n, op: &c.lock})
+	case Capacity:
+		m.one(step{kind: capacity, call: n, op: &c.lock})
 	}
 	for _, r := range c.renews {
 		switch r.Outcome {
 		case Renewed:
-			one(confirm, r)
+			m.one(step{kind: confirm, call: n, op: r})
 		case Missing:
-			one(absent, r)
+			m.one(step{kind: absent, call: n, op: r})
 		}
 	}
-	if u := c.unlock; u != nil && c.rank >= 0 {
+	if c.rank < 0 {
+		return
+	}
+	p := c.phase
+	for _, o := range c.changes {
+		if o.answered() {
+			s := step{kind: changed, call: n, phase: p, op: o}
+			switch {
+			case o.Outcome == NotHeld:
+				s.kind = refused
+			case o.Outcome == Conflict:
+				s.kind = conflict
+			case o.Kind >= Set:
+				s.kind, s.written = wrote, m.phases[p].last
+			}
+			m.one(s)
+			p++
+		}
+	}
+	if u := c.unlock; u != nil {
 		switch {
 		case u.Outcome == Released:
-			one(release, *u)
+			m.one(step{kind: release, call: n, op: u})
 		case u.Outcome == NotHeld && !c.lost():
-			one(absent, *u)
+			m.one(step{kind: absent, call: n, op: u})
 		}
 	}
 }
 
-// certain says that the step changes nothing and has a place in every order that
-// the others have: it overlaps a time at which its holder holds in all of them.
-func (m *model) certain(s step) bool {
+// look makes steps of what no call did.
+func (m *model) look(o *Op) string {
+	if !o.answered() {
+		return ""
+	}
+	s := step{kind: look, call: -1, op: o, from: o.Invoked, to: o.Returned, written: -1}
+	if o.Kind != Evict {
+		if v := o.Value; v.Token != 0 {
+			s.written = slices.IndexFunc(m.writes, func(w write) bool { return w.shows(v) && w.op.Invoked <= s.to })
+			if s.written < 0 {
+				return "nobody has written that"
+			}
+		} else if v != (Value{}) {
+			return "a value without a token"
+		}
+		m.one(s)
+		return ""
+	}
+	s.phase = slices.IndexFunc(m.phases, func(p phase) bool { return p.token == o.Token })
+	switch {
+	case s.phase >= 0 && o.Outcome == Done:
+		s.kind, s.call = evicted, m.phases[s.phase].call
+		m.one(s)
+		fallthrough
+	case s.phase >= 0:
+		s.kind, s.call = gone, m.phases[s.phase].call
+		m.one(s)
+	case o.Outcome == Done && len(m.silentIn(&s)) == 0 && !m.risesIn(&s):
+		return "nobody ever had that token"
+	}
+	return ""
+}
+
+// one finds out what overlaps a step, and whether it has to be ordered.
+func (m *model) one(s step) {
+	s.from, s.to = s.op.Invoked, s.op.Returned
+	if m.certain(&s) {
+		m.sure = append(m.sure, s)
+		return
+	}
 	switch s.kind {
-	case busy:
-		for _, c := range m.byRank {
-			if from, to := c.sure(); max(from, s.from) <= min(to, s.to) {
-				return true
-			}
-		}
-	case confirm:
-		from, to := m.calls[s.call].sure()
-		return max(from, s.from) <= min(to, s.to)
+	case busy, conflict:
+		s.silent, s.waits = m.silentIn(&s), m.waitsIn(&s)
+	case capacity, look:
+		s.silent = m.silentIn(&s)
 	}
-	return false
+	m.steps = append(m.steps, s)
 }
 
-func (m *model) init() state { return state{holder: -1} }
-
-// next takes a step as early as it can be: all that the state keeps of time are
-// lower bounds, so an earlier one never forbids more. It says why not, if not.
-func (m *model) next(s state, x *step) (state, string) {
-	at := max(s.now, x.from)
-	switch c := m.calls[x.call]; x.kind {
-	case grant:
-		if s.granted != c.rank {
-			return s, m.outOfOrder(s, c)
-		}
-		if s.holder >= 0 {
-			if at = max(at, m.calls[s.holder].ends); at > x.to {
-				return s, fmt.Sprintf("%s, until %v at least", m.has(s.holder), m.calls[s.holder].ends)
-			}
-		} else if at = max(at, s.shut); at > x.to {
-			return s, fmt.Sprintf("a busy before it needs a holder that was not told, until %v at least", s.shut)
-		}
-		s.granted, s.holder, s.shut = c.rank+1, x.call, 0
-	case release, confirm:
-		if s.holder != x.call {
-			return s, "it does not hold the key: " + m.has(s.holder)
-		}
-		if x.kind == release {
-			s.holder = -1
-		}
-	case absent:
-		if s.granted <= c.rank {
-			return s, "it was not granted yet"
-		}
-		if s.holder == x.call {
-			if at = max(at, c.ends); at > x.to {
-				return s, fmt.Sprintf("nothing can have ended its lock before %v", c.ends)
-			}
-			s.holder = -1
-		}
-	case busy:
-		if s.holder < 0 {
-			found, shut := false, Forever
-			start := Forever
-			for _, g := range x.silent {
-				if t := max(at, g.from); t <= min(x.to, g.to) {
-					found, start, shut = true, min(start, t), min(shut, g.ends)
-				}
-			}
-			if !found {
-				return s, "the key is free, and nobody can have held it without being told"
-			}
-			at, s.shut = start, max(s.shut, shut)
+func (m *model) silentIn(s *step) []silent {
+	var found []silent
+	for _, g := range m.silent {
+		self := g.call == s.call && m.calls[g.call].lock.Delay == 0 // with a Delay it can stand before its own closed place
+		if !self && g.from <= s.to && g.to >= s.from {
+			found = append(found, g)
 		}
 	}
-	if at > x.to {
-		return s, fmt.Sprintf("what comes before it cannot be earlier than %v", at)
-	}
-	s.now = at
-	return s, ""
+	return found
 }
 
-func (m *model) has(holder int) string {
-	if holder < 0 {
-		return "the key is free"
+// waitsIn lists the others that may be in line during a step.
+func (m *model) waitsIn(s *step) []wait {
+	var found []wait
+	add := func(w wait) {
+		if w.from <= s.to && w.to >= s.from {
+			found = append(found, w)
+		}
 	}
-	c := m.calls[holder]
-	return fmt.Sprintf("call %d (client %d) has it with token %d", c.lock.Call, c.lock.Client, c.lock.Token)
+	for n, c := range m.calls {
+		if n == s.call || c.of != m.calls[s.call].of {
+			continue
+		}
+		from, to := c.waits()
+		if s.kind == busy {
+			add(wait{call: n, phase: -1, weight: c.weight, from: from, to: to})
+		}
+		if c.rank < 0 {
+			continue
+		}
+		p := c.phase
+		for _, o := range c.changes {
+			if o.Kind == Upgrade && o.answered() {
+				add(wait{n, p, c.of, o.Invoked, o.Returned})
+			}
+			if o.answered() {
+				p++
+			}
+		}
+		for p := c.phase; p < len(m.phases) && m.phases[p].call == n; p++ {
+			if from := m.phases[p].rises; from < Forever {
+				add(wait{n, p, c.of, from, Forever})
+			}
+		}
+	}
+	return found
 }
 
-func (m *model) outOfOrder(s state, c *call) string {
-	if c.rank < s.granted {
-		return fmt.Sprintf("token %d was given before", m.byRank[s.granted-1].lock.Token)
-	}
-	return fmt.Sprintf("the lower token %d is not given yet, by %v", m.byRank[s.granted].lock.Token, m.byRank[s.granted].lock)
+// risesIn says that a holder may have been given a new token and not been told.
+func (m *model) risesIn(s *step) bool {
+	return slices.ContainsFunc(m.phases, func(p phase) bool { return (p.loose || p.rises <= s.to) && p.token < s.op.Token })
 }
 
-// porcupine is the model as the search wants it.
-func (m *model) porcupine() porcupine.Model {
-	return porcupine.Model{
-		Init: func() any { return m.init() },
-		Step: func(s, in, _ any) (bool, any) {
-			n, why := m.next(s.(state), in.(*step))
-			return why == "", n
-		},
-		DescribeOperation: func(in, _ any) string { return in.(*step).op.String() },
-		DescribeState:     func(s any) string { return m.has(s.(state).holder) },
+// shows says that a reader can have seen what was written so.
+func (w *write) shows(v Value) bool {
+	if w.op.Kind == Delete || v.Token == 0 {
+		return w.op.Kind == Delete && v.Token == 0
 	}
+	return w.op.Value.Data == v.Data && (w.token == v.Token || w.token == 0 && v.Token > w.above)
 }
 
 // operations puts the steps into as few lanes as show no two at once.
@@ -223,6 +390,7 @@ func (m *model) operations() []porcupine.Operation {
 	ops := make([]porcupine.Operation, len(m.steps))
 	for i := range m.steps {
 		s := &m.steps[i]
+		s.index = i
 		lane := slices.IndexFunc(lanes, func(until time.Duration) bool { return until < s.from })
 		if lane < 0 {
 			lane = len(lanes)
@@ -232,4 +400,17 @@ func (m *model) operations() []porcupine.Operation {
 		ops[i] = porcupine.Operation{ClientId: lane, Input: s, Call: int64(s.from), Return: int64(s.to)}
 	}
 	return ops
+}
+
+// porcupine is the model as the search wants it.
+func (m *model) porcupine() porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return m.init() },
+		Step: func(s, in, _ any) (bool, any) {
+			return m.search(s.(*state), in.(*step))
+		},
+		Equal:             func(a, b any) bool { return a.(*state).equal(b.(*state)) },
+		DescribeOperation: func(in, _ any) string { return in.(*step).describe() },
+		DescribeState:     func(s any) string { return m.describe(s.(*state)) },
+	}
 }
