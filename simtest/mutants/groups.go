@@ -26,7 +26,7 @@ var groups = []Mutation{
 		Needs: "RenewAck of epoch e late, arriving after e+1 is known",
 		Redundant: "a lease is kept over a view change anyway. Who answered at e had not accepted e+1, all the less e+2: so a lease that rests on it ends " +
 			"within MembershipTTL after e+2 is decided, which is all that V4 promises",
-		Edits: []Edit{{"membership.go", "m.Epoch != c.view.Epoch || m.Sent.time() > c.now", "m.Sent.time() > c.now"}},
+		Edits: []Edit{{"membership.go", "m.Epoch != c.view.Epoch || m.Sent == 0 ||", "m.Sent == 0 ||"}},
 	},
 	{
 		Rule: "L1", Name: "one voter is enough",

@@ -6,7 +6,7 @@ var sessions = []Mutation{
 		Rule: "K10", Name: "others outlive a lost lock",
 		Why:   "a program goes on under half of its lease",
 		Needs: "a lease with locks of several owners, cut off from one of them",
-		Edits: []Edit{{"client.go", "c.notify(Lost{Handle: h.handle, Cause: cause})\n\tc.endLease(h, LostLease)", "c.notify(Lost{Handle: h.handle, Cause: cause})"}},
+		Edits: []Edit{{"client.go", "c.forget(h)\n\tc.endLease(h, LostLease)\n}", "c.forget(h)\n}"}},
 	},
 	{
 		Rule: "K10", Name: "a released anchor leaves its locks",
