@@ -79,7 +79,7 @@ func TestInspect(t *testing.T) {
 				t.Errorf("%+v", k)
 			}
 			text := k.String()
-			for _, want := range []string{key, `held by node-0 (note "nightly export", token `, " for 3", `2 wait: node-1 (note "next", since 1`, "node-2 (shared, since",
+			for _, want := range []string{key, `held by node-0 (note "nightly export", token `, " for 3", `2 wait: node-1 (note "next", for 1`, "node-2 (shared, for",
 				fmt.Sprintf("partition %d, owner node-1", k.Partition)} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%s\ndoes not say %q", text, want)
