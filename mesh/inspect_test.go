@@ -79,7 +79,7 @@ func TestInspect(t *testing.T) {
 				t.Errorf("%+v", k)
 			}
 			text := k.String()
-			for _, want := range []string{key, `held by node-0 (note "nightly export", token `, " for 3", `2 wait: node-1 (note "next", since 1`, "node-2 (shared, since",
+			for _, want := range []string{key, `held by node-0 (note "nightly export", token `, " for 3", `2 wait: node-1 (note "next", for 1`, "node-2 (shared, for",
 				fmt.Sprintf("partition %d, owner node-1", k.Partition)} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%s\ndoes not say %q", text, want)
@@ -142,10 +142,10 @@ func TestInspectText(t *testing.T) {
 		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Evicted: true})}}, "held by a (token 7) for 1m30s, told by an operator to let go within 12s;"},
 		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Mode: Mode{ModePermits, 2, 3}}), hold(Holder{Node: "b", Mode: Mode{ModePermits, 1, 3}})},
 			Waiting: 1, Queue: []Waiter{{Node: "c", Mode: Mode{ModePermits, 2, 3}, Waited: 1500 * time.Millisecond}}},
-			"; 1 waits: c (2 of 3 permits, since 1.5s) (c wants 2 permits, 0 of 3 are free);"},
+			"; 1 waits: c (2 of 3 permits, for 1.5s) (c wants 2 permits, 0 of 3 are free);"},
 		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Mode: Mode{Kind: ModeShared}}), hold(Holder{Node: "b", Mode: Mode{Kind: ModeUpdate}})},
 			Waiting: 2, Queue: []Waiter{{Node: "b", Upgrades: true}, {Node: "c"}}},
-			"; 2 wait: b (since 0s) and c (since 0s) (b holds it and waits for the others to go);"},
+			"; 2 wait: b (for 0s) and c (for 0s) (b holds it and waits for the others to go);"},
 		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Mode: Mode{Kind: ModeShared}})}, Waiting: 9, Queue: make([]Waiter, 8)}, "and 4 more ("},
 	} {
 		c.k.Key, c.k.Partition, c.k.Owner, c.k.Replicas, c.k.Epoch, c.k.Read = "k", 17, "x", []string{"x", "y"}, 3, now

@@ -98,7 +98,8 @@ func newLock(n *Node, key string, h ownership.Handle, o options) *Lock {
 func (l *Lock) Key() string { return l.key }
 
 // Token is the fencing token: it strictly rises over the grants of the key, and
-// an Upgrade is one: it raises the token of this lock.
+// an Upgrade is one: it raises the token of this lock. Tokens of different keys do
+// not compare.
 // Whoever writes to something that the lock protects sends it along, and the
 // receiver refuses a token below the highest it has seen: no clock is then
 // needed for the protection to hold. (Kleppmann, "How to do distributed

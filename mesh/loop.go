@@ -272,7 +272,11 @@ func (l *loop) onServing(valid bool) {
 	case valid:
 		l.n.log.Info("this node serves")
 	case l.member && !l.n.closing.Load():
-		l.n.log.Warn("no membership lease: this node grants nothing until it has one", "because", l.waiting(l.core.Status(l.n.now())))
+		why := l.waiting(l.core.Status(l.n.now()))
+		if why == "" { // it has one again already
+			why = "this process was too slow to renew it in time (paused or overloaded)"
+		}
+		l.n.log.Warn("no membership lease: this node grants nothing until it has one", "because", why)
 	}
 	l.checkJoined()
 }

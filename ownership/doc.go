@@ -134,7 +134,8 @@
 //   - V7. Leaving takes two views: one that gives the node no groups; then, when no
 //     list has it and no unsettled group has it in Prior, one that drops it. It
 //     votes and answers Seal until a majority of that view's voters know it
-//     (Decided with WantAck). If all resign they just stop (RenewAck.Stop).
+//     (Decided with WantAck); who tells it of the view knows it. If all resign they
+//     just stop (RenewAck.Stop), and each passes that on.
 //
 // Founding. A node without a view tells the roster so (Contact). It founds a first
 // view of n = Founders nodes if each of the others told it directly within the

@@ -283,6 +283,7 @@ func (c *Core) onDecided(from NodeID, m Decided) {
 	if m.WantAck && !c.silent() {
 		c.send(from, DecidedAck{c.view.Epoch})
 	}
+	c.onDecidedAck(from, DecidedAck{v.Epoch}) // V7: who tells of a view knows it
 }
 
 // learn adopts a decided view. A node acts on a view only from here on (V2).
