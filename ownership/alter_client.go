@@ -132,6 +132,11 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 			if done.what == AlterMode {
 				h.mode = done.mode
 			}
+			for _, later := range h.changes[1:] { // K8: asked to go down, it counts as being there
+				if later.what == AlterMode && later.mode.weight() < h.mode.weight() {
+					h.mode = later.mode
+				}
+			}
 		}
 		if !done.undo {
 			c.notify(Altered{Handle: h.handle, Op: done.op, Outcome: m.Outcome, Mode: h.mode, Token: h.token, Holder: m.Holder})
@@ -143,7 +148,7 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 // tickChanges asks again.
 func (c *Core) tickChanges() {
 	for _, h := range c.client.alters {
-		if c.now >= h.changes[0].next {
+		if c.now >= h.changes[0].next-Time(askEvery(h.in.TTL)/8) { // those nearly due go along
 			c.sendChange(h)
 		}
 		c.wakeAt(h.changes[0].next)

@@ -217,10 +217,8 @@ func (c *Core) holderState(o *owner, h Holder) HolderState {
 		s.Left = max(0, c.expires(l).since(c.now))
 		return s
 	}
-	for _, e := range o.table.endings {
-		if e.request.id == h.Request {
-			s.Left, s.Evicted = max(0, e.until.since(c.now)), !h.Lost
-		}
+	if r := o.table.ending[h.Request]; r != nil {
+		s.Left, s.Evicted = max(0, r.ends.since(c.now)), !h.Lost
 	}
 	return s
 }

@@ -417,7 +417,7 @@ func (c *Core) fallSilent() {
 	c.phase = PhaseSilent
 	c.parts, c.owners, c.absent = nil, nil, nil
 	c.voter, c.lease = voter{}, membership{told: c.lease.told}
-	c.dirty, c.confirms, c.beatAcks, c.local = nil, nil, nil, nil
+	c.dirty, c.confirms, c.notices, c.beatAcks, c.local = nil, nil, nil, nil, nil
 	c.wants = false
 	c.tellServing()
 }
