@@ -126,12 +126,13 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 		}
 		ch.reason = m.Reason
 	case OutcomeAltered, OutcomeBusy, OutcomeNotHeld, OutcomeInvalid:
-		done := *ch
+		done, mode := *ch, h.mode
 		if m.Outcome == OutcomeAltered {
 			h.token = max(h.token, m.Token)
 			if done.what == AlterMode {
 				h.mode = done.mode
 			}
+			mode = h.mode
 			for _, later := range h.changes[1:] { // K8: asked to go down, it counts as being there
 				if later.what == AlterMode && later.mode.weight() < h.mode.weight() {
 					h.mode = later.mode
@@ -139,7 +140,7 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 			}
 		}
 		if !done.undo {
-			c.notify(Altered{Handle: h.handle, Op: done.op, Outcome: m.Outcome, Mode: h.mode, Token: h.token, Holder: m.Holder})
+			c.notify(Altered{Handle: h.handle, Op: done.op, Outcome: m.Outcome, Mode: mode, Token: h.token, Holder: m.Holder})
 		}
 		c.nextChange(h)
 	}
