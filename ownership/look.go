@@ -43,11 +43,11 @@ const (
 
 // onQuery: K12: answered like a heartbeat, by a round that begins from now on.
 func (c *Core) onQuery(from NodeID, m Query) {
-	if !c.hasPartition(m.Partition) || m.Client == 0 {
+	if m.Client == 0 {
 		return
 	}
 	reply := Report{Client: m.Client, ID: m.ID, Partition: m.Partition, Term: m.Term}
-	o := c.owners[m.Partition]
+	o := c.owner(m.Partition)
 	switch {
 	case o == nil || o.term != m.Term:
 		reply.Outcome = OutcomeMoved

@@ -78,10 +78,12 @@ func (c *Core) onRelease(from NodeID, m Release) {
 
 // served returns the owner that a request is for, or says in reply that it moved.
 func (c *Core) served(from NodeID, reply Answer) *owner {
-	if !c.hasPartition(reply.Partition) || reply.Request.Client == 0 {
+	if reply.Request.Client == 0 {
 		return nil
 	}
-	o := c.owners[reply.Partition]
+	// Who does not know yet that it is a member says so too: its client asks again
+	// soon, within the grace (K2).
+	o := c.owner(reply.Partition)
 	if o == nil || o.term != reply.Term {
 		reply.Outcome = OutcomeMoved
 		c.send(from, reply)
@@ -89,6 +91,15 @@ func (c *Core) served(from NodeID, reply Answer) *owner {
 		return nil
 	}
 	return o
+}
+
+// owner is this node's part as the owner of a partition, nil if it is not, or there
+// is no such partition.
+func (c *Core) owner(p Partition) *owner {
+	if !c.hasPartition(p) {
+		return nil
+	}
+	return c.owners[p]
 }
 
 // askAhead asks who knows a term that this node does not for its view.

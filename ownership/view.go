@@ -325,6 +325,7 @@ func (c *Core) learn(v *View) {
 		// and never speaks under that NodeID again.
 		c.knows = true
 		c.fallSilent()
+		c.client.viewChanged(c) // it notes the mesh, of which this may be the first view it knows
 		c.notify(ViewLearned{v, false})
 		c.notify(Dropped{v.Epoch})
 		return
