@@ -70,6 +70,7 @@ func (s *swarm) lockSet(n *Node) {
 			first = last
 		}
 	}
+	s.allSets = append(s.allSets, set)
 	if set.whole() {
 		s.grantedOf(set)
 	}

@@ -165,11 +165,9 @@ func (s *swarm) queueInOrder(takeAway bool) {
 	if holder.Granted == 0 {
 		return // no turn to check; restWithin says what is wrong
 	}
-	if s.r.IntN(3) == 0 { // somebody in the line gives up
-		if c := ch.open[s.r.IntN(max(1, len(ch.open)))]; c != holder {
-			s.end(c)
-			s.RunFor(2 * s.Params.MembershipTTL)
-		}
+	if s.r.IntN(3) == 0 && len(ch.open) > 0 { // somebody in the line gives up
+		s.end(ch.open[s.r.IntN(len(ch.open))])
+		s.RunFor(2 * s.Params.MembershipTTL)
 	}
 	if takeAway {
 		late := up[s.r.IntN(len(up))]

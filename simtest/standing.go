@@ -94,10 +94,16 @@ func (s *swarm) leaveOneFault(victim *Node) {
 	}
 }
 
-// letGoAll ends what is held, now and whenever somebody is granted.
+// letGoAll ends what is held, now and whenever somebody is granted. Who waits for the
+// rest of a set does so, but for the victim of a fault, which may wait for ever.
 func (s *swarm) letGoAll() {
 	ch := s.Checker
 	s.lets = true
+	for _, set := range s.allSets {
+		if set.calls[0].Node.ailing {
+			s.endSet(set)
+		}
+	}
 	for _, key := range ch.names {
 		for _, c := range slices.Clone(ch.keys[key].believers) {
 			s.end(c)

@@ -63,7 +63,8 @@ type swarm struct {
 	habits    map[string]bool
 	uses      map[string]ownership.Mode // what the capacity of each key is, as a rule
 	handle    ownership.Handle
-	sets      map[ownership.Handle]*lockedSet
+	sets      map[ownership.Handle]*lockedSet // by the handle of each of its calls
+	allSets   []*lockedSet
 	leases    map[*Node][]*Call // anchors
 	lets      bool              // whoever is granted a lock lets go at once,
 	clutches  bool              // or not at all
