@@ -13,9 +13,7 @@ import (
 type alter struct {
 	op      uint64 // rises over those of one Lock
 	what    ownership.AlterCode
-	mode    ownership.Mode // AlterMode: the new one
-	waiters int            // calls that wait for it; guarded by the Lock's mu, as pending
-	pending ownership.Pending
+	pending ownership.Pending // what it waits for; guarded by the Lock's mu
 
 	done   chan struct{} // closed when the following is set
 	result ownership.Altered
@@ -108,8 +106,8 @@ func (a *alter) outcome() error {
 	return because("its owner refused it: are all nodes of one version?", ErrUnavailable)
 }
 
-// startMode begins a change of mode, or joins one that is under way. It returns
-// nil, and the result of the call, if there is nothing to wait for.
+// startMode begins a change of mode. It returns nil, and the result of the call, if
+// there is nothing to wait for.
 func (l *Lock) startMode(ctx context.Context, verb string, to ownership.Mode) (*alter, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,17 +120,9 @@ func (l *Lock) startMode(ctx context.Context, verb string, to ownership.Mode) (*
 	default:
 		return nil, invalid("a lock of " + l.mode.String() + " is not " + verb + "; only exclusive and shared locks and those for update are")
 	}
-	var last *alter // the last change of mode under way
-	for _, a := range l.alters {
-		if a.what == ownership.AlterMode {
-			last = a
-		}
-	}
+	changing := slices.ContainsFunc(l.alters, func(a *alter) bool { return a.what == ownership.AlterMode })
 	switch {
-	case last != nil && last.mode == to:
-		last.waiters++
-		return last, nil
-	case last == nil && l.mode == to:
+	case !changing && l.mode == to:
 		return nil, nil
 	case to == ownership.Exclusive && ctx.Err() != nil:
 		return nil, ended(ctx, ErrUnavailable, "ended before it was asked for")
@@ -148,7 +138,7 @@ func (l *Lock) startMode(ctx context.Context, verb string, to ownership.Mode) (*
 // them in the order of their numbers.
 func (l *Lock) alter(what ownership.AlterCode, mode ownership.Mode, value []byte) *alter {
 	l.ops++
-	a := &alter{op: l.ops, what: what, mode: mode, waiters: 1, done: make(chan struct{})}
+	a := &alter{op: l.ops, what: what, done: make(chan struct{})}
 	l.alters = append(l.alters, a)
 	l.node.mail.post(ownership.Change{Handle: l.handle, Op: a.op, What: what, Mode: mode, Value: value}) // the end of the loop ends the lock, and so this
 	return a
@@ -169,9 +159,9 @@ func (a *alter) wait(ctx context.Context) bool {
 	}
 }
 
-// leave takes a call whose ctx is over off an alteration; with the last one it is
-// given up if undo says so, else it goes on. It reports false when it was
-// confirmed, or the lock ended, in the same moment.
+// leave is for a call whose ctx is over. Its alteration is given up if undo says so,
+// else it goes on. It reports false when it was confirmed, or the lock ended, in the
+// same moment.
 func (l *Lock) leave(a *alter, undo bool) (last ownership.Pending, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -179,8 +169,7 @@ func (l *Lock) leave(a *alter, undo bool) (last ownership.Pending, ok bool) {
 	if i < 0 {
 		return last, false
 	}
-	a.waiters--
-	if undo && a.waiters == 0 {
+	if undo {
 		l.alters = slices.Delete(l.alters, i, i+1)
 		l.node.mail.post(ownership.Unchange{Handle: l.handle, Op: a.op})
 		if a.what == ownership.AlterMode {

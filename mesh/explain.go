@@ -303,7 +303,7 @@ func (k KeyState) waits() string {
 		if w.Note != "" {
 			more = append(more, "note "+quote(w.Note))
 		}
-		who = append(who, w.Node+inBrackets(append(more, "since "+span(w.Waited).String())))
+		who = append(who, w.Node+inBrackets(append(more, "for "+span(w.Waited).String())))
 	}
 	verb := "wait"
 	if k.Waiting == 1 {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
@@ -38,6 +40,7 @@ func TestInspect(t *testing.T) {
 			t.Error(free)
 		}
 
+		pass(5 * time.Second) // clocks go on
 		l := must(t, nodes[0], key, Note("nightly export"), TTL(10*time.Second))
 		if err := l.SetValue(bg, []byte("v")); err != nil {
 			t.Error(err)
@@ -56,7 +59,7 @@ func TestInspect(t *testing.T) {
 			if h.Node != "node-0" || h.Note != "nightly export" || h.Mode != (Mode{}) || h.Token != l.Token() || h.Lost || h.Evicted {
 				t.Errorf("%+v", h)
 			}
-			if off := h.Since.Sub(granted).Abs(); off > 1100*time.Millisecond { // the core hears the clock once a second
+			if off := h.Since.Sub(granted).Abs(); off > 50*time.Millisecond {
 				t.Errorf("since %v, granted %v", h.Since, granted)
 			}
 			if h.Remaining < 6*time.Second || h.Remaining > 10*time.Second+200*time.Millisecond {
@@ -76,7 +79,7 @@ func TestInspect(t *testing.T) {
 				t.Errorf("%+v", k)
 			}
 			text := k.String()
-			for _, want := range []string{key, `held by node-0 (note "nightly export", token `, " for 3", `2 wait: node-1 (note "next", since 1`, "node-2 (shared, since",
+			for _, want := range []string{key, `held by node-0 (note "nightly export", token `, " for 3", `2 wait: node-1 (note "next", for 1`, "node-2 (shared, for",
 				fmt.Sprintf("partition %d, owner node-1", k.Partition)} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%s\ndoes not say %q", text, want)
@@ -101,6 +104,28 @@ func TestInspect(t *testing.T) {
 	})
 }
 
+// steppedClock is one whose wall clock is set.
+type steppedClock struct {
+	bubbleClock
+	step *atomic.Int64
+}
+
+func (c steppedClock) Wall() time.Time { return c.bubbleClock.Wall().Add(time.Duration(c.step.Load())) }
+
+// Since follows the wall clock of the owner when that is set.
+func TestSinceFollowsTheClock(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var step atomic.Int64
+		n := w.fleet(1, func(c *Config) { c.Env.Clock = steppedClock{bubbleClock{w.start}, &step} })[0]
+		step.Store(int64(time.Hour))
+		pass(2 * time.Second)
+		must(t, n, "k")
+		if k := inspect(t, n, "k"); k.Read.Sub(k.Holders[0].Since).Abs() > 50*time.Millisecond || time.Until(k.Read) < 59*time.Minute {
+			t.Error(k.Holders[0].Since, k.Read)
+		}
+	})
+}
+
 // Its text says why the first in line waits where that is not plain.
 func TestInspectText(t *testing.T) {
 	now := time.Now()
@@ -117,10 +142,10 @@ func TestInspectText(t *testing.T) {
 		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Evicted: true})}}, "held by a (token 7) for 1m30s, told by an operator to let go within 12s;"},
 		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Mode: Mode{ModePermits, 2, 3}}), hold(Holder{Node: "b", Mode: Mode{ModePermits, 1, 3}})},
 			Waiting: 1, Queue: []Waiter{{Node: "c", Mode: Mode{ModePermits, 2, 3}, Waited: 1500 * time.Millisecond}}},
-			"; 1 waits: c (2 of 3 permits, since 1.5s) (c wants 2 permits, 0 of 3 are free);"},
+			"; 1 waits: c (2 of 3 permits, for 1.5s) (c wants 2 permits, 0 of 3 are free);"},
 		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Mode: Mode{Kind: ModeShared}}), hold(Holder{Node: "b", Mode: Mode{Kind: ModeUpdate}})},
 			Waiting: 2, Queue: []Waiter{{Node: "b", Upgrades: true}, {Node: "c"}}},
-			"; 2 wait: b (since 0s) and c (since 0s) (b holds it and waits for the others to go);"},
+			"; 2 wait: b (for 0s) and c (for 0s) (b holds it and waits for the others to go);"},
 		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Mode: Mode{Kind: ModeShared}})}, Waiting: 9, Queue: make([]Waiter, 8)}, "and 4 more ("},
 	} {
 		c.k.Key, c.k.Partition, c.k.Owner, c.k.Replicas, c.k.Epoch, c.k.Read = "k", 17, "x", []string{"x", "y"}, 3, now
@@ -143,7 +168,7 @@ func TestRelease(t *testing.T) {
 		err := nodes[2].Release(bg, "k", l.Token()-1)
 		wantErr(t, err, []error{ErrNotHolder}, fmt.Sprint("token ", l.Token()-1), "held by node-0", "stuck job", fmt.Sprint("with token ", l.Token()))
 		wantErr(t, nodes[2].Release(bg, "free", 7), []error{ErrNotHolder}, "free")
-		wantErr(t, nodes[2].Release(bg, "k", 0), []error{ErrInvalid})
+		wantErr(t, nodes[2].Release(bg, "k", 0), []error{ErrInvalid}, "Inspect says")
 		wantErr(t, nodes[2].Release(bg, "", 7), []error{ErrInvalid})
 		pass(100 * time.Millisecond)
 		if l.Err() != nil || next.has() {
@@ -249,15 +274,19 @@ func TestLocks(t *testing.T) {
 		}
 
 		// Left early it asks for nothing more.
+		noneOpen := func() {
+			t.Helper()
+			synctest.Wait()
+			var open int
+			nodes[0].ask(func(l *loop) { open = len(l.looks) })
+			if open != 0 {
+				t.Error(open, "questions are still open")
+			}
+		}
 		for range nodes[0].Locks(context.Background()) {
 			break
 		}
-		pass(time.Second)
-		var open int
-		nodes[0].ask(func(l *loop) { open = len(l.looks) })
-		if open != 0 {
-			t.Error(open, "questions are still open")
-		}
+		noneOpen()
 
 		// Who can be listed is; then the error says what is missing.
 		w.net.Isolate("host-1:1")
@@ -273,6 +302,7 @@ func TestLocks(t *testing.T) {
 				n++
 			}
 		}
+		noneOpen()
 		wantErr(t, last, []error{ErrUnavailable, context.DeadlineExceeded}, fmt.Sprintf("%d of 16 partitions", missing), "node-1")
 		if n == 0 || n == len(want) || missing == 0 {
 			t.Errorf("%d keys without %d partitions", n, missing)

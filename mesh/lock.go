@@ -23,7 +23,8 @@ type Lock struct {
 	handle ownership.Handle
 	ttl    time.Duration
 	renews bool
-	anchor *Lock // whose fate it shares, nil if nobody's (InLease)
+	lease  *Lease   // whose fate it shares, nil if nobody's
+	set    *LockSet // it was taken with, nil if by itself
 
 	granted chan error    // cap 1: how the call ended; nil is granted
 	done    chan struct{} // closed with err
@@ -87,7 +88,7 @@ func (s State) String() string {
 
 func newLock(n *Node, key string, h ownership.Handle, o options) *Lock {
 	return &Lock{
-		node: n, key: key, handle: h, ttl: o.ttl, renews: !o.noRenew, anchor: o.anchor,
+		node: n, key: key, handle: h, ttl: o.ttl, renews: !o.noRenew, lease: o.lease, set: o.set,
 		mode: o.mode.core(), contended: contention{call: o.called},
 		granted: make(chan error, 1), done: make(chan struct{}), closed: make(chan struct{}),
 	}
@@ -97,7 +98,8 @@ func newLock(n *Node, key string, h ownership.Handle, o options) *Lock {
 func (l *Lock) Key() string { return l.key }
 
 // Token is the fencing token: it strictly rises over the grants of the key, and
-// an Upgrade is one: it raises the token of this lock.
+// an Upgrade is one: it raises the token of this lock. Tokens of different keys do
+// not compare.
 // Whoever writes to something that the lock protects sends it along, and the
 // receiver refuses a token below the highest it has seen: no clock is then
 // needed for the protection to hold. (Kleppmann, "How to do distributed
@@ -205,9 +207,7 @@ func (l *Lock) Unlock(ctx context.Context) error {
 }
 
 func (l *Lock) unlock(ctx context.Context) error {
-	if l.release(errReleased) {
-		l.node.mail.post(ownership.Unlock{Handle: l.handle})
-	}
+	l.giveBack(errReleased, "")
 	select {
 	case <-l.closed:
 		return l.outcome()
@@ -237,12 +237,28 @@ func (l *Lock) outcome() error {
 	return l.closedErr
 }
 
-// What Err is after Unlock, after Leave, and after Revoke of the lock's lease.
+// What Err is after Unlock and after Leave.
 var (
 	errReleased = because("lock released", ErrReleased)
 	errLeft     = because("lock released: the node left the mesh", ErrReleased, ErrClosed)
-	errRevoked  = because("lock released: its lease was revoked", ErrReleased)
 )
+
+func (l *Lock) held() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire()
+	return l.phase == lockHeld
+}
+
+// giveBack releases the lock and waits for nothing. It reports whether it was held.
+// heir, if it is not "", is the node among those that wait that has it next (K14).
+func (l *Lock) giveBack(cause error, heir string) bool {
+	held := l.release(cause)
+	if held {
+		l.node.mail.post(ownership.Unlock{Handle: l.handle, Heir: heir})
+	}
+	return held
+}
 
 // release ends a held lock and reports whether the core must be told.
 func (l *Lock) release(cause error) bool {
@@ -260,6 +276,12 @@ func (l *Lock) release(cause error) bool {
 // end closes done. The caller holds mu and sets the phase.
 func (l *Lock) end(err error) {
 	l.err = err
+	if l.lease != nil {
+		l.lease.ended(l, err)
+	}
+	if l.set != nil {
+		l.set.ended(l, err)
+	}
 	close(l.done)
 	for _, beat := range l.beats {
 		beat <- err
@@ -277,6 +299,9 @@ func (l *Lock) finish(err error) {
 		l.granted <- because("the request was dropped", ErrUnavailable)
 	}
 	if l.phase != lockOver {
+		if l.lease != nil {
+			l.lease.gone(l)
+		}
 		l.phase = lockOver
 		l.closedErr = err
 		close(l.closed)
@@ -292,8 +317,13 @@ func (l *Lock) expire() (left time.Duration) {
 		return 0
 	}
 	left = time.Duration(l.deadline - l.node.now())
+	if l.lease.loss() != nil {
+		left = 0
+	}
 	if left <= 0 {
 		l.lost(ownership.Lost{Handle: l.handle, Cause: ownership.LostExpired})
+		// A renewal that came at the last moment may have kept it in the core.
+		l.node.mail.post(ownership.Unlock{Handle: l.handle})
 	}
 	return left
 }
@@ -303,6 +333,9 @@ func (l *Lock) lost(e ownership.Lost) {
 	err := lostBecause(e)
 	if e.Cause == ownership.LostExpired && !l.renews {
 		err = because("lock lost: its TTL has run out (it was taken with NoRenew)", ErrLost)
+	}
+	if loss := l.lease.loss(); loss != nil {
+		err = loss
 	}
 	l.end(err)
 	l.finish(lossOf(err))
@@ -342,19 +375,11 @@ func (l *Lock) denied(e ownership.Denied) error {
 	case ownership.DeniedCapacity:
 		return because(capacityText(e.Holder)+", "+heldBy(e.Holder, l.node.client), ErrCapacity)
 	case ownership.DeniedLease:
-		return leaseOver(l.anchor)
+		return l.lease.over()
 	case ownership.DeniedSet:
 		return because("an earlier lock of the same call has ended", ErrLost)
 	}
 	return because("the request was denied", ErrUnavailable)
-}
-
-// leaseOver is the error of a call for a lock in a lease that has ended.
-func leaseOver(anchor *Lock) error {
-	if err := anchor.Err(); err != nil {
-		return because("the lease is over: "+err.Error(), err)
-	}
-	return because("the lease is over", ErrLost)
 }
 
 // The following are called by the loop, when the core says so.
@@ -451,16 +476,16 @@ func (l *Lock) onClosed() {
 	}
 }
 
-// turnAway ends a call that waits with ErrClosed, and reports whether the core
+// turnAway ends a call that waits with this error, and reports whether the core
 // must be told.
-func (l *Lock) turnAway() bool {
+func (l *Lock) turnAway(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.phase != lockPending {
 		return false
 	}
 	l.phase = lockCancelled
-	l.granted <- ErrClosed
+	l.granted <- err
 	return true
 }
 

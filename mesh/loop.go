@@ -147,16 +147,13 @@ func (l *loop) sleep() time.Duration {
 	return min(most, max(0, time.Duration(l.wake-l.n.now())))
 }
 
-// end leaves no call without an answer.
+// end leaves no call of a Lock without an answer; those that look see ended.
 func (l *loop) end() {
 	for _, lock := range l.n.mail.close() {
 		lock.onClosed()
 	}
 	for _, lock := range l.locks {
 		lock.onClosed()
-	}
-	for h := range l.looks {
-		l.endLook(h, answer{err: ErrClosed})
 	}
 }
 
@@ -275,7 +272,11 @@ func (l *loop) onServing(valid bool) {
 	case valid:
 		l.n.log.Info("this node serves")
 	case l.member && !l.n.closing.Load():
-		l.n.log.Warn("no membership lease: this node grants nothing until it has one", "because", l.waiting(l.core.Status(l.n.now())))
+		why := l.waiting(l.core.Status(l.n.now()))
+		if why == "" { // it has one again already
+			why = "this process was too slow to renew it in time (paused or overloaded)"
+		}
+		l.n.log.Warn("no membership lease: this node grants nothing until it has one", "because", why)
 	}
 	l.checkJoined()
 }
@@ -426,7 +427,7 @@ func (l *loop) sweep() {
 // turnAway ends the calls that wait, as Leave does first.
 func (l *loop) turnAway() {
 	for _, h := range l.handles() {
-		if l.locks[h].turnAway() {
+		if l.locks[h].turnAway(ErrClosed) {
 			l.again = append(l.again, ownership.Unlock{Handle: h})
 		}
 	}
@@ -440,11 +441,17 @@ func (l *loop) turnAway() {
 func (l *loop) releaseAll() (empty <-chan struct{}) {
 	done := make(chan struct{})
 	l.empty = done
+	var anchors []ownership.Input // they go last: the core lets their locks go with them
 	for _, h := range l.handles() {
-		if l.locks[h].release(errLeft) {
+		k := l.locks[h]
+		switch release := k.release(errLeft); {
+		case release && k.isAnchor():
+			anchors = append(anchors, ownership.Unlock{Handle: h})
+		case release:
 			l.again = append(l.again, ownership.Unlock{Handle: h})
 		}
 	}
+	l.again = append(l.again, anchors...)
 	return done
 }
 

@@ -3,9 +3,13 @@ package mesh
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
 )
 
 // locking is a Lock call in a goroutine of its own.
@@ -253,15 +257,19 @@ func TestUpgradeGivenUp(t *testing.T) {
 	})
 }
 
-// Two calls of one lock share one upgrade: who gives up first does not take it
-// from the other.
+// Of two calls of one lock that upgrade it the one that gives up does not take it from
+// the other.
 func TestUpgradeTwice(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		nodes := w.fleet(3)
 		a, b := must(t, nodes[0], "k", Shared()), must(t, nodes[1], "k", Shared())
-		up := make(chan error, 1)
-		go func() { up <- a.Upgrade(within(t, time.Minute)) }()
-		wantErr(t, a.Upgrade(within(t, time.Second)), []error{context.DeadlineExceeded})
+		up := make(chan error, 3)
+		for _, d := range []time.Duration{time.Second, time.Minute, 2 * time.Second} {
+			go func() { up <- a.Upgrade(within(t, d)) }()
+			pass(20 * time.Millisecond)
+		}
+		wantErr(t, <-up, []error{context.DeadlineExceeded})
+		wantErr(t, <-up, []error{context.DeadlineExceeded})
 		unlock(t, b)
 		if err := <-up; err != nil || a.Mode() != (Mode{}) {
 			t.Error(err, a.Mode())
@@ -318,6 +326,56 @@ func TestDowngradeInTheBackground(t *testing.T) {
 		}
 		// Its calls are carried out in their order: what follows finds it shared.
 		wantErr(t, l.SetValue(context.Background(), []byte("v")), []error{ErrNotHolder}, "(shared)", "node-2")
+	})
+}
+
+// What the owner says late does not undo what was decided here since.
+func TestAlteredLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &Node{cfg: Config{Params: Params{}.withDefaults()}, env: Env{Clock: bubbleClock{time.Now()}}, mail: newMailbox()}
+		n.loop = &loop{ended: make(chan struct{})}
+		close(n.loop.ended) // so nobody explains anything
+		done := func(op uint64, m ownership.Mode) ownership.Altered {
+			return ownership.Altered{Handle: 1, Op: op, Outcome: ownership.OutcomeAltered, Mode: m, Token: 2 << 32}
+		}
+		ask := func(f func(context.Context) error) (context.CancelFunc, chan error) {
+			ctx, cancel := context.WithCancel(context.Background())
+			result := make(chan error, 1)
+			go func() { result <- f(ctx) }()
+			synctest.Wait()
+			return cancel, result
+		}
+		l := newLock(n, "k", 1, options{ttl: time.Hour, mode: Mode{Kind: ModeUpdate}})
+		l.onGranted(grantedAt(n, time.Hour))
+
+		// An upgrade that is given up in the moment in which it succeeds is taken back.
+		cancel, up := ask(l.Upgrade)
+		cancel()
+		wantErr(t, <-up, []error{context.Canceled})
+		l.onAltered(done(1, ownership.Exclusive))
+		m, _ := n.mail.take(mail{})
+		want := []ownership.Input{
+			ownership.Change{Handle: 1, Op: 1, What: ownership.AlterMode, Mode: ownership.Exclusive},
+			ownership.Unchange{Handle: 1, Op: 1},
+			ownership.Change{Handle: 1, Op: 2, What: ownership.AlterMode, Mode: ownership.ForUpdate},
+		}
+		if !reflect.DeepEqual(m.in, want) || l.Mode().Kind != ModeUpdate || l.Token() != 2<<32 {
+			t.Error(m.in, l.Mode(), l.Token())
+		}
+		l.onAltered(done(2, ownership.ForUpdate))
+
+		// A downgrade that was asked for counts, whatever was asked for before.
+		_, up = ask(l.Upgrade)
+		_, down := ask(l.Downgrade)
+		l.onAltered(done(3, ownership.Exclusive))
+		if err := <-up; err != nil || l.Mode().Kind != ModeShared {
+			t.Error(err, l.Mode())
+		}
+		l.onAltered(done(4, ownership.Shared))
+		if err := <-down; err != nil || l.Mode().Kind != ModeShared {
+			t.Error(err, l.Mode())
+		}
+		n.mail.take(mail{})
 	})
 }
 

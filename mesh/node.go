@@ -191,17 +191,16 @@ func (n *Node) request(key string, try bool, o options) (*Lock, error) {
 	}
 	in := ownership.Lock{Handle: n.handle(), Key: key, TTL: o.ttl, Mode: o.mode.core(), Try: try,
 		NoRenew: o.noRenew, Note: o.note, Delay: o.delay, After: o.after}
-	if o.anchor != nil {
-		if o.anchor.node != n {
-			return nil, invalid("the lease is another node's; a lease and its locks belong to one node")
-		}
-		if o.anchor.Err() != nil {
-			return nil, leaseOver(o.anchor)
-		}
-		in.Lease = o.anchor.handle
-	}
 	l := newLock(n, key, in.Handle, o)
+	if o.lease != nil {
+		if err := o.lease.join(l, &in); err != nil {
+			return nil, err
+		}
+	}
 	if !n.mail.call(l, in) {
+		if o.lease != nil {
+			o.lease.gone(l)
+		}
 		return nil, ErrClosed
 	}
 	return l, nil

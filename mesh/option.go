@@ -2,7 +2,9 @@ package mesh
 
 import (
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -14,6 +16,7 @@ const (
 	maxNoteBytes  = ownership.MaxNoteBytes
 	maxValueBytes = ownership.MaxValueBytes
 	defaultTTL    = 15 * time.Second
+	ttlUnset      = time.Duration(math.MinInt64) // TTL was not given
 )
 
 // Option is an option of Lock, TryLock, LockAll and Do. Of two that say the same
@@ -29,7 +32,8 @@ type options struct {
 	mode    Mode
 	delay   time.Duration
 	called  func(*Lock)      // OnContended's
-	anchor  *Lock            // InLease: the held lock that is the lease; its TTL and noRenew count
+	lease   *Lease           // InLease
+	set     *LockSet         // LockAll
 	after   ownership.Handle // LockAll: asked for once this one is held
 	wrong   string           // what an option found wrong with its arguments, "" if nothing
 }
@@ -97,14 +101,15 @@ func checkKey(key string) string {
 
 // resolve checks key and opts and fills in defaults.
 func (p Params) resolve(key string, opts []Option) (options, error) {
-	o := options{ttl: min(defaultTTL, p.MaxTTL)}
+	o := options{ttl: ttlUnset}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(&o)
 		}
 	}
-	if o.anchor != nil {
-		o.ttl, o.noRenew = o.anchor.ttl, !o.anchor.renews
+	o.checkLease()
+	if o.ttl == ttlUnset {
+		o.ttl = min(defaultTTL, p.MaxTTL)
 	}
 	for _, wrong := range []string{o.wrong, checkKey(key), o.mode.check()} {
 		if wrong != "" {
@@ -112,6 +117,8 @@ func (p Params) resolve(key string, opts []Option) (options, error) {
 		}
 	}
 	switch {
+	case strings.HasPrefix(key, leasePrefix):
+		return o, invalid("the key begins with " + quote(leasePrefix) + ", as only those of leases do")
 	case o.ttl <= 0:
 		return o, invalid(fmt.Sprintf("TTL is %v; it must be above 0, and is %v by default", o.ttl, min(defaultTTL, p.MaxTTL)))
 	case o.ttl > p.MaxTTL:

@@ -11,7 +11,8 @@ import (
 // Watch yields the present state of a key, and then each new one: who holds it,
 // who waits, its value. Changes are pushed by the key's owner. A loop that is slow
 // gets the newest state and misses those before; it keeps nobody waiting. What
-// counts down (Remaining, Waited) is no change.
+// counts down (Remaining, Waited) is no change. Who must know that a call of its own is
+// in line waits here until Waiting says so.
 //
 // It goes on over changes of the mesh; while the owner cannot be reached nothing
 // comes. It ends when the loop is left, or by yielding an error: when ctx is over

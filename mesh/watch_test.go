@@ -19,8 +19,9 @@ type watching struct {
 	cancel context.CancelFunc
 }
 
-func watchLater(ctx context.Context, n *Node, key string) *watching {
+func watchLater(t *testing.T, ctx context.Context, n *Node, key string) *watching {
 	ctx, cancel := context.WithCancel(ctx)
+	t.Cleanup(cancel)
 	w := &watching{make(chan KeyState), make(chan error, 1), cancel}
 	go func() {
 		for k, err := range n.Watch(ctx, key) {
@@ -77,14 +78,16 @@ func TestWatch(t *testing.T) {
 		bg := context.Background()
 		key := keyOf(t, nodes[0], nodes[0].ID())
 		for _, n := range nodes { // its owner among them
-			s := watchLater(bg, n, key)
+			s := watchLater(t, bg, n, key)
 			want := func(what string) {
 				t.Helper()
 				if got := holders(s.next(t, 200*time.Millisecond)); got != what {
 					t.Fatalf("%v is told %q, want %q", n.cfg.Name, got, what)
 				}
 			}
-			want("| 0 | ")
+			if got := holders(s.next(t, 5*time.Second)); got != "| 0 | " {
+				t.Fatal(got)
+			}
 			l := must(t, nodes[1], key)
 			want("node-1 | 0 | ")
 			if err := l.SetValue(bg, []byte("v")); err != nil {
@@ -114,8 +117,8 @@ func TestWatchOverACrash(t *testing.T) {
 		nodes := w.fleet(3)
 		key := keyOf(t, nodes[1], nodes[0].ID())
 		l := must(t, nodes[1], key)
-		s := watchLater(context.Background(), nodes[2], key)
-		if k := s.next(t, time.Second); k.Owner != "node-0" {
+		s := watchLater(t, context.Background(), nodes[2], key)
+		if k := s.next(t, 5*time.Second); k.Owner != "node-0" {
 			t.Error(k)
 		}
 		nodes[0].Close()
@@ -124,7 +127,7 @@ func TestWatchOverACrash(t *testing.T) {
 			t.Error(k)
 		}
 		unlock(t, l)
-		if got := holders(s.next(t, time.Second)); got != "| 0 | " {
+		if got := holders(s.next(t, 5*time.Second)); got != "| 0 | " {
 			t.Error(got)
 		}
 		nodes[2].Close()
@@ -137,8 +140,8 @@ func TestWatchSlowly(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		nodes := w.fleet(3)
 		bg := context.Background()
-		s := watchLater(bg, nodes[1], "k")
-		s.next(t, time.Second)
+		s := watchLater(t, bg, nodes[1], "k")
+		s.next(t, 5*time.Second)
 		l := must(t, nodes[0], "k")
 		begin := time.Now()
 		for i := range 100 {
@@ -150,7 +153,7 @@ func TestWatchSlowly(t *testing.T) {
 			t.Errorf("the mesh was kept waiting: 100 writes took %v", took)
 		}
 		pass(time.Second)
-		first, second := s.next(t, time.Second), s.next(t, time.Second) // one was on its way to the reader
+		first, second := s.next(t, 5*time.Second), s.next(t, 5*time.Second) // one was on its way to the reader
 		if string(second.Value.Data) != "99" {
 			t.Errorf("%v, then %v", first, second)
 		}
@@ -177,8 +180,8 @@ func TestWatchEnds(t *testing.T) {
 			break
 		}
 		ctx, cancel := context.WithCancelCause(bg)
-		s := watchLater(ctx, nodes[1], key)
-		s.next(t, time.Second)
+		s := watchLater(t, ctx, nodes[1], key)
+		s.next(t, 5*time.Second)
 		pass(3 * time.Second)
 		if asked.Load() < 4 {
 			t.Errorf("%d questions: nothing keeps a watch alive", asked.Load())
@@ -203,11 +206,11 @@ func TestWatchEnds(t *testing.T) {
 		})
 
 		w.net.Isolate("host-0:1")
-		s = watchLater(within(t, 500*time.Millisecond), nodes[1], key)
+		s = watchLater(t, within(t, 500*time.Millisecond), nodes[1], key)
 		wantErr(t, <-s.err, []error{context.DeadlineExceeded, ErrUnavailable}, "node-0")
-		s = watchLater(bg, nodes[1], "")
+		s = watchLater(t, bg, nodes[1], "")
 		wantErr(t, <-s.err, []error{ErrInvalid}, "empty")
-		s = watchLater(bg, nodes[2], "k")
+		s = watchLater(t, bg, nodes[2], "k")
 		s.next(t, 10*time.Second)
 		go nodes[2].Leave(within(t, time.Minute))
 		wantErr(t, <-s.err, []error{ErrClosed})

@@ -134,7 +134,8 @@
 //   - V7. Leaving takes two views: one that gives the node no groups; then, when no
 //     list has it and no unsettled group has it in Prior, one that drops it. It
 //     votes and answers Seal until a majority of that view's voters know it
-//     (Decided with WantAck). If all resign they just stop (RenewAck.Stop).
+//     (Decided with WantAck); who tells it of the view knows it. If all resign they
+//     just stop (RenewAck.Stop), and each passes that on.
 //
 // Founding. A node without a view tells the roster so (Contact). It founds a first
 // view of n = Founders nodes if each of the others told it directly within the
@@ -237,7 +238,7 @@
 //   - K4. One lease per client and TTL (a lock that is not renewed by itself has one
 //     of its own), one heartbeat per owner however many locks; its answer has one
 //     item per partition and none waits for another. An item carries a digest
-//     (count, and xor of a mix of key and token) of what the client believes it
+//     (count, and xor of a mix of key and number) of what the client believes it
 //     holds; on a mismatch the owner lists what it has, and the client releases
 //     what it does not know, except tokens whose request is open; what is missing
 //     is lost, if it was held before that heartbeat was sent.
@@ -327,6 +328,13 @@
 // or Accept began; the owner's expiry, and that of any later owner (T4), on one
 // after. Tokens: within a term the owner counts; over terms the upper half rises.
 //
+// What a holder changes (K6, K8) is a write like a grant. A place is given to the
+// next only when it is certain that the one before does not believe in it: it said
+// so (Release), or its expiry has passed; an eviction (K13) shortens neither, it ends
+// the renewals and asks. So weights never exceed the capacity in what is believed,
+// as they never do in what is replicated. A holder counts as what it asks to go down
+// to from the moment that it asks, and as what it goes up to when it hears of it.
+//
 // # Liveness
 //
 // Of a split, the side with a majority of the voters (of both views, while one is
@@ -353,6 +361,13 @@
 //   - An owner that does not serve yet keeps up to 65,536 requests and evaluates
 //     them when it does (Waiting says why meanwhile); a key takes 65,536 waiters.
 //     More are told to come again.
+//   - A message carries about 256 KiB of writes at most, and an owner keeps about 64 MiB
+//     of them: a write carries a whole record, which a thousand readers make long.
+//   - A change of a lock is asked for again like a request; a look each 500 ms; both each
+//     MembershipTTL/20 while their owner does not serve yet. Watchers are told of queues
+//     MembershipTTL/20 after they have changed. A key has at most 4096 watchers. A
+//     KeyState lists the first 64 waiters; a page ends at 1024 keys or 256 KiB.
+//   - An evicted holder is told again each MembershipTTL/20.
 //   - Prior holds at most 64 configurations; an older one of the same nodes is
 //     dropped, since the newer one asks for the same. At the bound a group stays as
 //     it is until it is settled.
@@ -377,7 +392,9 @@
 //	an answered grant is not forgotten                 fewer than W of its group
 //	                                                   lost at once; else T6
 //	the minority grants nothing after MembershipTTL    clock rates within d
-//	every answer is linearizable, busy too             G2, K1
+//	a value that was answered is read until the next   fewer than W of its group
+//	                                                   lost at once; else Stale
+//	every answer is linearizable, busy and looks too   G2, K1, K12
 //
 // A restored or cloned virtual machine can be two nodes with one NodeID: that is
 // not covered.

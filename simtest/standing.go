@@ -37,8 +37,7 @@ func (s *swarm) mustWork(victim *Node) bool {
 		return false
 	}
 	for i, key := range s.keys[:min(len(s.keys), 8)] {
-		s.handle++
-		s.Do(Action{Verb: Lock, Node: up[i%len(up)].Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
+		s.Do(Action{Verb: Lock, Node: up[i%len(up)].Name, Key: key, Handle: s.nextHandle(), For: s.Params.MaxTTL, Mode: s.mode(key)})
 	}
 	end, long := s.Now+Bound(s.Params)+time.Second, s.r.IntN(4) == 0
 	for s.Now < end && !ch.failed() && ch.Alive() && (long || len(ch.Open()) > 0) {
@@ -98,10 +97,7 @@ func (s *swarm) leaveOneFault(victim *Node) {
 // letGoAll ends what is held, now and whenever somebody is granted.
 func (s *swarm) letGoAll() {
 	ch := s.Checker
-	ch.letGo = func(c *Call) {
-		// Not within the event: a client calls when it has heard.
-		s.After(time.Millisecond, func() { s.end(c) })
-	}
+	s.lets = true
 	for _, key := range ch.names {
 		for _, c := range slices.Clone(ch.keys[key].believers) {
 			s.end(c)

@@ -67,8 +67,14 @@ func TestTell(t *testing.T) {
 		if told != sent {
 			t.Errorf("seed %d: %d messages were sent, %d are told", seed, sent, told)
 		}
-		if len(st.Lanes) != len(te.s.Nodes) || len(st.Holds) != r.Grants {
-			t.Errorf("seed %d: %d lanes of %d nodes, %d holds of %d grants", seed, len(st.Lanes), len(te.s.Nodes), len(st.Holds), r.Grants)
+		held := 0
+		for _, h := range st.Holds {
+			if h.End != story.Changed {
+				held++
+			}
+		}
+		if len(st.Lanes) != len(te.s.Nodes) || held != r.Grants {
+			t.Errorf("seed %d: %d lanes of %d nodes, %d holds of %d grants", seed, len(st.Lanes), len(te.s.Nodes), held, r.Grants)
 		}
 		again, _ := tell(seed, nil)
 		if html(t, again.Story("replay", 0)) != html(t, st) {

@@ -141,6 +141,20 @@ func (p *printer) record(r *ownership.Record) string {
 	return text
 }
 
+func (p *printer) keyState(s *ownership.KeyState) string {
+	text := s.Key + ": free"
+	for i, h := range s.Holders {
+		text = [...]string{s.Key + ": ", text + ", "}[min(i, 1)] + p.holder(h.Holder)
+	}
+	if s.Waiting > 0 {
+		text += fmt.Sprintf("; %d wait", s.Waiting)
+	}
+	if s.Value != nil {
+		text += "; value " + p.keyValue(*s.Value)
+	}
+	return text
+}
+
 // localTime is the true time at which a node's clock shows t.
 func (p *printer) localTime(n *Node, t ownership.Time) string {
 	return fmt.Sprintf("%.6fs", n.trueAt(t).Seconds())

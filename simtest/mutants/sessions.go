@@ -1,0 +1,147 @@
+package mutants
+
+// Rules K10 to K14: leases, sets, looks, evictions, notices.
+var sessions = []Mutation{
+	{
+		Rule: "K10", Name: "others outlive a lost lock",
+		Why:   "a program goes on under half of its lease",
+		Needs: "a lease with locks of several owners, cut off from one of them",
+		Edits: []Edit{{"client.go", "c.forget(h)\n\tc.endLease(h, LostLease)\n}", "c.forget(h)\n}"}},
+	},
+	{
+		Rule: "K10", Name: "a released anchor leaves its locks",
+		Why:   "locks of a lease that was revoked are renewed for ever",
+		Needs: "a lease with locks, its anchor unlocked alone",
+		Edits: []Edit{{"client.go", "c.endLease(h, LostRevoked)", ""}},
+	},
+	{
+		Rule: "K10", Name: "a dead lease takes locks",
+		Why:   "a lock under a lease that is over never ends",
+		Needs: "a lock that names a lost anchor",
+		Edits: []Edit{{"client.go", "if anchor == nil || anchor.state != holdHeld {", "if anchor == nil {"}},
+	},
+	{
+		Rule: "K10", Name: "the owner is not told of the others",
+		Why:       "locks of a lost lease stay with their owners until they expire",
+		Needs:     "a lease with several locks, one of them evicted; others wait. Check: convergence is too slow to see it; who waits for a lock of a lease that was lost is served soon",
+		Redundant: "the digest of the next heartbeat of that lease, or the end of the lease, frees them as well, later",
+		Edits:     []Edit{{"fate.go", "h.quiet, h.lost = true, e.Cause == LostLease\n\tc.startReleasing(h)\n\tc.notify(e)", "c.forget(h)\n\tc.notify(e)"}},
+	},
+	{
+		Rule: "K11", Name: "keys are asked for at once",
+		Why:   "two sets of the same keys wait for each other",
+		Needs: "overlapping sets. Check: never asked for before the one before is held; nobody waits for ever",
+		Edits: []Edit{{"client.go", "if before.state != holdHeld {\n\t\t\th.state = holdBehind", "if false {\n\t\t\th.state = holdBehind"}},
+	},
+	{
+		Rule: "K11", Name: "the rest of a set is asked for though it has ended",
+		Why:   "a call that has failed goes on to take keys",
+		Needs: "a set whose first lock is lost, evicted or unlocked while the second waits",
+		Edits: []Edit{{"fate.go", "next != nil && !next.quiet &&", "next != nil && false &&"}},
+	},
+	{
+		Rule: "K12", Name: "no confirm round for a look",
+		Why:   "an owner that was replaced tells of a lock or a value that is over",
+		Needs: "the old owner cut off with a reader, its lease running; the value written at the new one. Check: reads are linearizable",
+		Edits: []Edit{{"look.go", "o.nextRound = append(o.nextRound, pending{to: from, query: &q})\n\tc.soil(o)", "p := pending{to: from, query: &q, number: o.next - 1, began: c.now}\n\tc.prepareReport(o, &p)\n\to.certain = append(o.certain, p)\n\tc.release(o)"}},
+	},
+	{
+		Rule: "K12", Name: "a look sees what is not committed",
+		Why:   "a value is read that is lost with its owner",
+		Needs: "a write that does not reach a quorum, a read at that owner, and the owner gone",
+		Edits: []Edit{{"serve.go", "\ta.number, a.began = o.next-1, c.now\n", "\ta.number, a.began = o.next-1, c.now\n\tif a.query != nil {\n\t\ta.number = 0\n\t}\n"}},
+	},
+	{
+		Rule: "K12", Name: "a push before its write is committed",
+		Why:   "a watcher sees a holder that there never was",
+		Needs: "a watched key, an owner cut off from its replicas that grants",
+		Edits: []Edit{{"look.go", "o.certain = append(o.certain, pending{to: k.to, number: o.next - 1,", "o.certain = append(o.certain, pending{to: k.to, number: 0,"}},
+	},
+	{
+		Rule: "K12", Name: "a lost push is not made good",
+		Why:   "a watcher stays with an old state for ever",
+		Needs: "a push that is lost, and no change after it. Check: at rest the last state told is the present one",
+		Edits: []Edit{{"look.go", "if m.Seen >= w.number {", "if m.Seen > 0 {"}},
+	},
+	{
+		Rule: "K12", Name: "a late push is told",
+		Why:   "a watcher sees the key go back",
+		Needs: "a push that is doubled or held. Check: what a watch tells never goes back",
+		Edits: []Edit{{"look_client.go", "if m.Number <= k.seen {", "if m.Number == 0 {"}},
+	},
+	{
+		Rule: "K12", Name: "a new owner is not asked",
+		Why:   "a watch ends with its owner",
+		Needs: "a watched key over a change of the owner",
+		Edits: []Edit{{"look_client.go", "if g.Term != k.term {\n\t\tk.seen = 0", "if false {\n\t\tk.seen = 0"}},
+	},
+	{
+		Rule: "K12", Name: "watchers are kept for ever",
+		Why:   "an owner's memory fills with watchers that are gone",
+		Needs: "watchers that end or crash. Check: nothing is left at rest",
+		Edits: []Edit{{"look.go", "return c.now.since(k.heard) >= watchForget", "return false"}},
+	},
+	{
+		Rule: "K13", Name: "taken at once",
+		Why:   "the next holder comes while this one believes still",
+		Needs: "an eviction of a live holder, a waiter. Check: exclusion",
+		Edits: []Edit{{"evict.go", "c.endAt(o, held, c.now.add(c.view.Params.given(held.ttl)))", "c.endAt(o, held, c.now)"}},
+	},
+	{
+		Rule: "K13", Name: "renewed although evicted",
+		Why:   "the holder believes beyond the end that its owner has set",
+		Needs: "an eviction whose notice is lost, heartbeats that are not. Check: exclusion",
+		Edits: []Edit{{"evict.go", "o.table.leaseRemove(held)\n", ""}, {"grants.go", "if r.state == requestHeld && !r.evicted {", "if l := o.table.leases[LeaseID{r.id.Client, r.lease}]; r.state == requestHeld && l != nil && l.held[r.id.Seq] == r {"},
+			{"grants.go", "case e.request.state == requestHeld:\n\t\t\tc.expire(o, e.request)", "case e.request.state == requestHeld:\n\t\t\tc.expire(o, e.request)\n\t\t\to.table.endings = slices.DeleteFunc(o.table.endings, func(x ending) bool { return x.request == e.request })"}},
+	},
+	{
+		Rule: "K13", Name: "a copy of its Acquire renews it",
+		Why:   "a holder whose grant was late gets a deadline beyond the end that its owner has set",
+		Needs: "a grant whose answer is lost, an eviction, a copy of the Acquire, a waiter. Check: exclusion",
+		Edits: []Edit{{"serve.go", "if r.evicted {\n\t\t\treturn", "if false {\n\t\t\treturn"}},
+	},
+	{
+		Rule: "K13", Name: "whatever the token",
+		Why:   "an operator who looked a moment ago takes the lock from its next holder",
+		Needs: "an eviction with the token of a former holder. Check: not held is answered",
+		Edits: []Edit{{"evict.go", "return h.Token == token }", "return h.Token >= token }"}},
+	},
+	{
+		Rule: "K13", Name: "told once",
+		Why:       "an eviction whose notice is lost takes a TTL",
+		Needs:     "a lost notice",
+		Redundant: "the next heartbeat's answer lacks the lock, and the end comes after a TTL anyway",
+		Edits:     []Edit{{"evict.go", "t.tellAt = c.now.add(c.view.Params.resendEvery())", "t.tellAt = never"}},
+	},
+	{
+		Rule: "K13", Name: "the operator is not told",
+		Why:   "the operator's call hangs",
+		Needs: "an eviction. Check: every call gets an answer",
+		Edits: []Edit{{"evict.go", "if r.state == requestWaiting && r.evicts != ended.id {", "if true {"}},
+	},
+	{
+		Rule: "K14", Name: "a notice that overtakes its grant is forgotten",
+		Why:   "the holder never learns that somebody waits: what heartbeats say is no news to it",
+		Needs: "a key granted to one of several waiters. Check: the holder was told",
+		Edits: []Edit{{"client.go", "if h.contended { // the Notice overtook the grant", "if false {"}},
+	},
+	{
+		Rule: "K14", Name: "nobody is told who waits",
+		Why:   "a holder that would hand over does not learn that it should",
+		Needs: "a waiter behind a holder for longer than a heartbeat. Check: the holder was told",
+		Edits: []Edit{{"fate.go", "if h.state == holdHeld && contended && !h.contended {", "if false {"}},
+	},
+	{
+		Rule: "K14", Name: "an heir that does not fit",
+		Why:    "a writer is let in beside readers since one of them named it",
+		Needs:  "two readers, a writer in line, one reader hands over to it",
+		Assert: "I13",
+		Edits:  []Edit{{"grants.go", "!c.waitedOut(q) && rec.fits(q.mode) })", "!c.waitedOut(q) })"}},
+	},
+	{
+		Rule: "K14", Name: "the heir is not heard",
+		Why:   "a hand-over goes to somebody else",
+		Needs: "a hand-over to another one than the first in line. Check: the heir is granted if it waited",
+		Edits: []Edit{{"grants.go", "if heir != \"\" && k.upgrade == nil && o.count < countMax {", "if false {"}},
+	},
+}
