@@ -29,10 +29,10 @@ var sessions = []Mutation{
 	},
 	{
 		Rule: "K10", Name: "a deadline is skipped when a lease ends",
-		Why:   "the slot after those that a lost lease takes along is not looked at: its lock is held past its deadline",
-		Needs: "a client with locks in several partitions, a lease among them lost, another lock's deadline at that time. Check: exclusion",
+		Why:       "the slot after those that a lost lease takes along is not looked at: its lock is held past its deadline",
+		Needs:     "a client with locks in several partitions, a lease among them lost, another lock's deadline at that time. Check: exclusion",
 		Redundant: "the next tick looks at it, 100 ms later, and nobody is granted the lock before the drift's margin is over: only a TTL of a few seconds would show it",
-		Edits: []Edit{{"client.go", "if i = at; found {", "if found || at != i {"}},
+		Edits:     []Edit{{"client.go", "if i = at; found {", "if found || at != i {"}},
 	},
 	{
 		Rule: "K11", Name: "keys are asked for at once",
