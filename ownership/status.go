@@ -17,6 +17,7 @@ type Inspection struct {
 	Owner               bool   // the rest is of owners alone
 	Active              bool   // serves, and no grace is under way
 	Settled             bool   // whoever must know that its state is installed does (T5)
+	Lost                bool   // its state began without that of before (T6)
 	Keys                int    // held, waited for, or with a value
 	Queued              int    // waiters, and requests that are not evaluated yet
 	Leases              int
@@ -41,6 +42,7 @@ func (c *Core) Inspect(p Partition) (in Inspection, ok bool) {
 		return in, true
 	}
 	in.Owner, in.Active = true, c.serving(o) && o.table.graceEnd == 0
+	in.Lost = o.takeover.lost
 	in.Settled = count(c.hearSettled(p), o.settled) == len(c.hearSettled(p))
 	_, in.Queued = o.table.counts()
 	in.Keys, in.Leases = len(o.table.keys), len(o.table.leases)

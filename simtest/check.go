@@ -2,7 +2,6 @@ package simtest
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +43,7 @@ type Checker struct {
 	leaving              map[ownership.NodeID]bool // that a view called so
 	left                 map[ownership.NodeID]bool // in order (V7)
 	served               map[version]bool          // terms whose owner became active
+	installed            map[version]bool          // terms whose first state was sent
 	versions             map[version]uint64
 	chain                *ownership.View // the newest
 	lastView             time.Duration   // when it was first learned
@@ -91,6 +91,7 @@ func NewChecker(w *World) *Checker {
 		left:      map[ownership.NodeID]bool{},
 		leaving:   map[ownership.NodeID]bool{},
 		served:    map[version]bool{},
+		installed: map[version]bool{},
 		versions:  map[version]uint64{},
 		lost:      map[ownership.Partition]time.Duration{},
 		losses:    map[ownership.Partition][]time.Duration{},
@@ -143,9 +144,6 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 		}
 	case ownership.Activated:
 		ch.activated(n, e)
-	case ownership.Waits:
-		n.waits = append(n.waits, e)
-		ch.Goals.event(e)
 	case ownership.Left:
 		if id := n.Core.ID(); e.Confirmed && ch.leaving[id] {
 			ch.left[id] = true
@@ -259,19 +257,15 @@ func (ch *Checker) startedAnew(p ownership.Partition) {
 	ch.losses[p] = append(ch.losses[p], ch.w.Now)
 }
 
-// installs notes that in the first state that an owner sends after such a wait: it may
-// die before it is active, and the next one goes on from there. A state that has a
-// holder, or a value that is not stale, was found after all.
-func (ch *Checker) installs(n *Node, m *ownership.Install) {
-	i := slices.IndexFunc(n.waits, func(e ownership.Waits) bool { return e.Partition == m.Partition && e.Term == m.Term })
-	if i < 0 || m.Number != 0 || n.Local() < n.waits[i].Until {
+// installs notes that when an owner sends its first state: it may die before it is
+// active, and the next one goes on from there.
+func (ch *Checker) installs(n *Node, mesh ownership.MeshID, m *ownership.Install) {
+	id := version{mesh: mesh, partition: m.Partition, term: m.Term}
+	if m.Number != 0 || ch.installed[id] {
 		return
 	}
-	found := slices.ContainsFunc(m.Records, func(r *ownership.Record) bool { return len(r.Holders) > 0 || r.Value != nil && !r.Value.Stale })
-	if found || m.Chunk == m.Chunks-1 {
-		n.waits = slices.Delete(n.waits, i, i+1)
-	}
-	if !found && m.Chunk == m.Chunks-1 {
+	ch.installed[id] = true
+	if in, _ := n.Core.Inspect(m.Partition); in.Lost {
 		ch.startedAnew(m.Partition)
 	}
 }

@@ -67,6 +67,9 @@ func (ch *Checker) passed(o, c *Call) {
 	fail := func() {
 		ch.fail("queue", []*Call{o, c}, "%s got %q, which it asked for at %v; %s has been in line since %v", c.Node, c.Key, c.Invoked, o.Node, o.Queued)
 	}
+	if !whole(c.Mode) && ch.late(o.Node) {
+		return
+	}
 	mine, of := weightOf(c.Mode)
 	if weight, capacity := weightOf(o.Mode); capacity != of || mine+weight > of {
 		fail()
@@ -77,6 +80,14 @@ func (ch *Checker) passed(o, c *Call) {
 			fail()
 		}
 	})
+}
+
+// late says that a node has learned the newest view so late, or not at all, that its
+// waiters may have been missing when the grace of the new owners was over (K2). Who finds
+// room then need not wait for them.
+func (ch *Checker) late(n *Node) bool {
+	last := len(n.had) - 1
+	return last < 0 || n.had[last].view.Epoch < ch.chain.Epoch || n.had[last].since > ch.lastView+ch.params().MembershipTTL/16
 }
 
 // atPeace says that nothing has disturbed the mesh for long before a moment: whoever

@@ -139,7 +139,7 @@ func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 		}
 		ch.Goals.sent(ch, e)
 	case ownership.Install:
-		ch.installs(n, &m)
+		ch.installs(n, e.Mesh, &m)
 		ch.holds(n, e.Mesh, m.Partition, m.Term, m.Number, m.Chunk, m.Chunks, m.Records)
 		ch.Goals.sent(ch, e)
 	case ownership.Found:

@@ -92,7 +92,6 @@ type Node struct {
 	reborn  time.Duration // when it last got a NodeID
 	stood   []standing    // what it has said of each partition
 	had     []viewSince   // the views it has known, for the checker
-	waits   []ownership.Waits
 }
 
 type viewSince struct {
