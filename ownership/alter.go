@@ -30,7 +30,8 @@ func (c *Core) onAlter(from NodeID, m Alter) {
 	}
 	r := o.table.requests[m.Request]
 	switch {
-	case !r.holds():
+	case r.doneEvicted(m.Number): // carried out before: no eviction makes that undone
+	case !r.kept():
 	case m.Number < r.alter.number:
 		return // a late copy
 	case m.Number > r.alter.number:
@@ -46,8 +47,14 @@ func (c *Core) onAlter(from NodeID, m Alter) {
 	c.answerAlter(o, from, m.Request, m.Number)
 }
 
-// holds says that a request is one that was granted, and is renewed.
-func (r *request) holds() bool { return r != nil && r.state == requestHeld && !r.evicted }
+// doneEvicted says that a holder that was told to let go has had this alteration, and
+// its outcome.
+func (r *request) doneEvicted(number uint64) bool {
+	return r != nil && r.state == requestHeld && r.evicted && r.alter.number == number && r.alter.outcome != 0
+}
+
+// kept says that a request is held, and its lease keeps it: it was not told to let go.
+func (r *request) kept() bool { return r != nil && r.state == requestHeld && !r.evicted }
 
 func (m Alter) wellFormed() bool {
 	switch m.What {
@@ -148,7 +155,7 @@ func (c *Core) writeAltered(o *owner, k *keyState, r *request, rec *Record) {
 
 // answerAlter has an Alter answered after a confirm round (G2).
 func (c *Core) answerAlter(o *owner, to NodeID, id RequestID, number uint64) {
-	if r := o.table.requests[id]; r.holds() {
+	if r := o.table.requests[id]; r.kept() {
 		if r.answers&answersAlter != 0 {
 			return
 		}
@@ -161,7 +168,7 @@ func (c *Core) answerAlter(o *owner, to NodeID, id RequestID, number uint64) {
 // prepareAlter fills the answer to an Alter as its round begins.
 func (c *Core) prepareAlter(o *owner, a *pending) {
 	ans := Answer{Request: a.request, Partition: o.partition, Term: o.term, Alters: a.alters, Outcome: OutcomeNotHeld}
-	if r := o.table.requests[a.request]; r.holds() {
+	if r := o.table.requests[a.request]; r.kept() || r.doneEvicted(a.alters) {
 		r.answers &^= answersAlter
 		if r.alter.outcome == 0 {
 			a.to = 0 // it waits again, under another number

@@ -126,15 +126,21 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 		}
 		ch.reason = m.Reason
 	case OutcomeAltered, OutcomeBusy, OutcomeNotHeld, OutcomeInvalid:
-		done := *ch
+		done, mode := *ch, h.mode
 		if m.Outcome == OutcomeAltered {
 			h.token = max(h.token, m.Token)
 			if done.what == AlterMode {
 				h.mode = done.mode
 			}
+			mode = h.mode
+			for _, later := range h.changes[1:] { // K8: asked to go down, it counts as being there
+				if later.what == AlterMode && later.mode.weight() < h.mode.weight() {
+					h.mode = later.mode
+				}
+			}
 		}
 		if !done.undo {
-			c.notify(Altered{Handle: h.handle, Op: done.op, Outcome: m.Outcome, Mode: h.mode, Token: h.token, Holder: m.Holder})
+			c.notify(Altered{Handle: h.handle, Op: done.op, Outcome: m.Outcome, Mode: mode, Token: h.token, Holder: m.Holder})
 		}
 		c.nextChange(h)
 	}
@@ -143,7 +149,7 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 // tickChanges asks again.
 func (c *Core) tickChanges() {
 	for _, h := range c.client.alters {
-		if c.now >= h.changes[0].next {
+		if c.now >= h.changes[0].next-Time(askEvery(h.in.TTL)/8) { // those nearly due go along
 			c.sendChange(h)
 		}
 		c.wakeAt(h.changes[0].next)

@@ -19,10 +19,11 @@ type client struct {
 	seq    uint64 // the last one used
 	holds  map[Handle]*hold
 	bySeq  map[uint64]*hold
-	asking []*hold // those with an answer to come (asking or releasing), by seq
-	alters []*hold // those with a Change to carry out, by seq
-	looks  []*look // by handle
-	slots  []*slot // leases in partitions with something held, by (lease, partition)
+	asking []*hold                    // those with an answer to come (asking or releasing), by seq
+	alters []*hold                    // those with a Change to carry out, by seq
+	looks  []*look                    // by handle
+	leased map[Handle]map[Handle]bool // by anchor: the locks that share its fate (K10)
+	slots  []*slot                    // leases in partitions with something held, by (lease, partition)
 	auto   []autoLease
 	leases uint32 // the last lease number used
 	beats  uint64 // the last heartbeat number used, of all slots
@@ -76,7 +77,6 @@ type hold struct {
 
 	evicts   Token  // not a lock, but an Evict of this one (K13)
 	heir     string // who goes first when it is released (K14)
-	anchor   bool   // others share its fate (K10)
 	follower Handle // the next one of its set (K11)
 	quiet    bool   // its user knows the end: only the owner must still be told
 	lost     bool   // it was lost, and is given back: that is no Unlock (K9)
@@ -89,6 +89,7 @@ func (cl *client) init(id ClientID) {
 	cl.id = id
 	cl.holds = map[Handle]*hold{}
 	cl.bySeq = map[uint64]*hold{}
+	cl.leased = map[Handle]map[Handle]bool{}
 }
 
 // clientLock: K5: bad input changes nothing.
@@ -105,14 +106,13 @@ func (c *Core) clientLock(in Lock) {
 			c.notify(Denied{Handle: in.Handle, Code: DeniedLease})
 			return
 		}
-		anchor.anchor = true
 		h.in.TTL, h.in.NoRenew, h.lease = anchor.in.TTL, anchor.in.NoRenew, anchor.lease
 	} else {
 		h.lease = cl.leaseFor(in)
 	}
 	if in.After != 0 { // K11
 		before := cl.holds[in.After]
-		if before == nil || before.state == holdReleasing {
+		if before == nil || before.state == holdReleasing && !before.reask {
 			c.notify(Denied{Handle: in.Handle, Code: DeniedSet})
 			return
 		}
@@ -122,6 +122,12 @@ func (c *Core) clientLock(in Lock) {
 		}
 	}
 	cl.holds[in.Handle] = h
+	if in.Lease != 0 {
+		if cl.leased[in.Lease] == nil {
+			cl.leased[in.Lease] = map[Handle]bool{}
+		}
+		cl.leased[in.Lease][in.Handle] = true
+	}
 	if h.state != holdBehind {
 		c.startAsking(h)
 	}
@@ -140,6 +146,10 @@ func (c *Core) badLock(in Lock) string {
 		return fmt.Sprintf("the note has %d bytes; at most %d", len(in.Note), MaxNoteBytes)
 	case in.Lease == 0 && (in.TTL <= 0 || in.TTL > params.MaxTTL):
 		return fmt.Sprintf("the TTL is %v; more than 0 and at most MaxTTL, %v", in.TTL, params.MaxTTL)
+	case in.Lease != 0 && c.client.holds[in.Lease] != nil && c.client.holds[in.Lease].in.Lease != 0:
+		return "a lock of a lease is no anchor of another one"
+	case in.After != 0 && c.client.holds[in.After] != nil && c.client.holds[in.After].follower != 0:
+		return "another lock comes after that one already"
 	case in.Delay < 0 || in.Delay > params.MaxTTL:
 		return fmt.Sprintf("the delay is %v; 0 to MaxTTL, %v", in.Delay, params.MaxTTL)
 	}
@@ -209,6 +219,11 @@ func (c *Core) forget(h *hold) {
 	cl.drop(h)
 	delete(cl.bySeq, h.seq)
 	delete(cl.holds, h.handle)
+	if of := cl.leased[h.in.Lease]; of != nil {
+		if delete(of, h.handle); len(of) == 0 {
+			delete(cl.leased, h.in.Lease)
+		}
+	}
 	c.endSet(h)
 }
 
@@ -505,7 +520,10 @@ func (c *Core) tickClient() {
 	cl := &c.client
 	for i := 0; i < len(cl.slots); {
 		s := cl.slots[i]
-		if c.tickDeadlines(s); i < len(cl.slots) && cl.slots[i] == s { // else it is gone with its last lock
+		c.tickDeadlines(s)
+		// A lease that ends (K10) takes slots before this one along.
+		at, found := slices.BinarySearchFunc(cl.slots, s, (*slot).compare)
+		if i = at; found {
 			i++
 		}
 	}

@@ -108,12 +108,17 @@ func (t *table) clone() table {
 			l.held[seq] = k.requests[r.id]
 		}
 	}
+	k.lines = maps.Clone(t.lines)
 	k.endings = slices.Clone(t.endings)
 	for i, e := range k.endings {
 		if k.endings[i].request = k.requests[e.request.id]; k.endings[i].request == nil {
 			r := *e.request // its client's mark has passed it
 			k.endings[i].request = &r
 		}
+	}
+	k.ending = make(map[RequestID]*request, len(t.ending))
+	for _, e := range k.endings {
+		k.ending[e.request.id] = e.request
 	}
 	k.revokes = slices.Clone(t.revokes)
 	for i, r := range k.revokes {
@@ -148,6 +153,10 @@ func (cl *client) clone() client {
 	k.alters = slices.Clone(cl.alters)
 	for i, h := range k.alters {
 		k.alters[i] = k.holds[h.handle]
+	}
+	k.leased = maps.Clone(cl.leased)
+	for anchor, of := range k.leased {
+		k.leased[anchor] = maps.Clone(of)
 	}
 	k.looks = slices.Clone(cl.looks)
 	for i, l := range k.looks {

@@ -53,6 +53,12 @@ var leftOut = map[string]string{
 	"founding.refused": "for people (Status)",
 	"Reason.Left":      "for people",
 	"Holder.Since":     "for people",
+	"client.leased[]":  "an index of holds",
+	"table.ending":     "an index of endings",
+	"request.ends":     "ending.until",
+	"table.lines":      "an index of keys",
+	"table.evicted":    "follows from endings",
+	"client.leased":    "an index of holds",
 	"client.bySeq":     "an index of holds",
 	"client.alters":    "an index of holds",
 	"Lock.Handle":      "hold.handle",
@@ -174,8 +180,10 @@ func (f *filler) fillStruct(v reflect.Value) {
 		f.requests = filledTwo[request](f)
 		all()
 		p.requests = map[RequestID]*request{}
-		for _, r := range f.requests {
+		p.ending = map[RequestID]*request{}
+		for i, r := range f.requests {
 			p.requests[r.id] = r
+			p.ending[r.id], p.endings[i].request = r, r
 		}
 	case *client:
 		f.holds = filledTwo[hold](f)

@@ -292,7 +292,26 @@ func (c *Core) deliver(from NodeID, m Message) {
 	default:
 		if c.view != nil { // all others mean nothing without one
 			c.deliverInView(from, m)
+		} else {
+			c.sayMoved(from, m)
 		}
+	}
+}
+
+// sayMoved answers clients that know a view of which this node does not: they ask
+// again soon.
+func (c *Core) sayMoved(from NodeID, m Message) {
+	switch m := m.(type) {
+	case Acquire:
+		c.send(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term, Outcome: OutcomeMoved})
+	case Release:
+		c.send(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term, Release: true, Outcome: OutcomeMoved})
+	case Alter:
+		c.send(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term, Alters: m.Number, Outcome: OutcomeMoved})
+	case Revoke:
+		c.send(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term, Outcome: OutcomeMoved})
+	case Query:
+		c.send(from, Report{Client: m.Client, ID: m.ID, Partition: m.Partition, Term: m.Term, Outcome: OutcomeMoved})
 	}
 }
 

@@ -238,7 +238,7 @@
 //   - K4. One lease per client and TTL (a lock that is not renewed by itself has one
 //     of its own), one heartbeat per owner however many locks; its answer has one
 //     item per partition and none waits for another. An item carries a digest
-//     (count, and xor of a mix of key and token) of what the client believes it
+//     (count, and xor of a mix of key and number) of what the client believes it
 //     holds; on a mismatch the owner lists what it has, and the client releases
 //     what it does not know, except tokens whose request is open; what is missing
 //     is lost, if it was held before that heartbeat was sent.

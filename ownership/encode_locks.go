@@ -298,7 +298,6 @@ func (e *encoder) hold(h *hold) {
 	e.bool(h.contended)
 	e.uint(uint64(h.evicts))
 	e.str(h.heir)
-	e.bool(h.anchor)
 	e.uint(uint64(h.follower))
 	e.bool(h.quiet)
 	e.bool(h.lost)

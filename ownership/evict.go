@@ -58,32 +58,33 @@ func (c *Core) evict(o *owner, r *request, token Token) {
 	}
 	r.busy, r.evicts = nil, h.Request
 	o.table.revokes = append(o.table.revokes, r)
-	if h.Lost { // K9: an operator opens its place
-		c.ungrant(o, o.table.ending(h.Request), "")
+	if lost := o.table.ending[h.Request]; h.Lost && lost != nil { // K9: an operator opens its place
+		c.ungrant(o, lost, "")
 		return
 	}
 	held := o.table.requests[h.Request]
+	if held == nil || held.state != requestHeld {
+		c.close(o, r, OutcomeNotHeld) // no owner makes such a record
+		c.answerByRound(o, r, false)
+		return
+	}
 	if !held.evicted {
 		if l := o.table.leases[LeaseID{held.id.Client, held.lease}]; l.from != 0 {
 			held.from = l.from
 		}
 		o.table.leaseRemove(held)
 		held.evicted, held.evictor = true, r.name
+		o.table.evicted++
+		c.queueChanged(o, r.key)
+		if k.upgrade == held { // it does not go up any more
+			k.upgrade = nil
+			defer c.advance(o, r.key)
+		}
 		// K13: nothing that came after this moment renews it.
 		c.endAt(o, held, c.now.add(c.view.Params.given(held.ttl)))
 	}
 	c.tellEvicted(o)
 	c.explain(o, r.from, r.id, Ticket{}, c.whyEvicting(o, r))
-}
-
-// ending finds a holder that no lease keeps.
-func (t *table) ending(id RequestID) *request {
-	for _, e := range t.endings {
-		if e.request.id == id {
-			return e.request
-		}
-	}
-	return nil
 }
 
 // answerRevokes tells operators that a lock has ended, with the write that says so.
@@ -108,10 +109,8 @@ func (c *Core) whyEvicting(o *owner, r *request) Reason {
 			why.Holder = *h
 		}
 	}
-	for _, e := range o.table.endings {
-		if e.request.id == r.evicts {
-			why.Left = max(0, e.until.since(c.now))
-		}
+	if held := o.table.ending[r.evicts]; held != nil {
+		why.Left = max(0, held.ends.since(c.now))
 	}
 	return why
 }
@@ -141,7 +140,7 @@ func (c *Core) tellContended(o *owner, k *keyState) {
 		return
 	}
 	for _, h := range k.record.Holders {
-		if r := o.table.requests[h.Request]; r.holds() && k.contended(r) {
+		if r := o.table.requests[h.Request]; r.kept() && k.contended(r) {
 			c.tell(o, r, NoticeItem{})
 		}
 	}

@@ -8,23 +8,29 @@ import "slices"
 // endLease: K10: when a lock of a lease is lost, or the anchor released, all others
 // of the lease are released at once.
 func (c *Core) endLease(h *hold, cause LostCause) {
-	anchor := h.in.Lease
-	switch {
-	case h.anchor:
-		anchor = h.handle
-	case anchor == 0 || cause == LostRevoked: // a lock of a lease may be unlocked by itself
+	anchor := h.handle
+	if h.in.Lease != 0 {
+		if cause == LostRevoked { // a lock of a lease may be unlocked by itself
+			return
+		}
+		anchor = h.in.Lease
+	}
+	members := c.client.leased[anchor]
+	if len(members) == 0 && anchor == h.handle {
 		return
 	}
-	for _, handle := range sortedKeys(c.client.holds) {
+	for _, handle := range append([]Handle{anchor}, sortedKeys(members)...) {
 		g := c.client.holds[handle]
-		if g == nil || g == h || g.handle != anchor && g.in.Lease != anchor {
+		if g == nil || g == h {
 			continue
 		}
 		switch g.state {
 		case holdHeld:
 			c.giveBack(g, Lost{Handle: g.handle, Cause: cause})
-		case holdAsking, holdBehind:
-			c.deny(g, DeniedLease)
+		default:
+			if g.waits() {
+				c.deny(g, DeniedLease)
+			}
 		}
 	}
 }
@@ -34,7 +40,7 @@ func (c *Core) endLease(h *hold, cause LostCause) {
 func (c *Core) endSet(h *hold) {
 	next := c.client.holds[h.follower]
 	h.follower = 0
-	if next != nil && !next.quiet && (next.state == holdAsking || next.state == holdBehind) {
+	if next != nil && next.waits() {
 		c.deny(next, DeniedSet)
 	}
 }
@@ -49,9 +55,19 @@ func (c *Core) giveBack(h *hold, e Lost) {
 	c.endSet(h)
 }
 
+// waits says that a call has not ended, and holds nothing yet.
+func (h *hold) waits() bool {
+	return !h.quiet && (h.state == holdAsking || h.state == holdBehind || h.state == holdReleasing && h.reask)
+}
+
 // deny ends a call that waits.
 func (c *Core) deny(h *hold, code DeniedCode) {
 	c.notify(Denied{Handle: h.handle, Code: code})
+	if h.reask { // its Release is on its way already
+		h.reask, h.quiet = false, true
+		c.endSet(h)
+		return
+	}
 	if h.state == holdBehind || h.first == 0 {
 		c.forget(h)
 		return
@@ -86,7 +102,7 @@ func (c *Core) onNotice(from NodeID, m Notice) {
 			c.giveBack(h, Lost{Handle: h.handle, Cause: LostEvicted, By: item.By})
 			c.endLease(h, LostLease)
 		case h.state == holdAsking: // it was granted, and the answer never came
-			h.reask = true
+			h.reask, h.ticket = true, Ticket{} // it has had its turn
 			c.startReleasing(h)
 		}
 	}

@@ -1,6 +1,9 @@
 package ownership
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // keyState is one key at its owner.
 type keyState struct {
@@ -194,6 +197,9 @@ func (c *Core) ungrant(o *owner, r *request, heir string) {
 		c.admit(o, &rec, next)
 		c.pass(o, k, &rec)
 		c.answerGrant(o, next)
+		if k.contended(next) {
+			c.tell(o, next, NoticeItem{})
+		}
 	}
 	c.answerRevokes(o, r)
 }
@@ -206,7 +212,17 @@ func (c *Core) leaveTable(o *owner, k *keyState, r *request) {
 	if r.state == requestHeld && !r.evicted {
 		o.table.leaseRemove(r)
 	} else {
-		o.table.endings = slices.DeleteFunc(o.table.endings, func(e ending) bool { return e.request == r })
+		if r.state == requestHeld {
+			o.table.evicted--
+		}
+		if i, found := o.table.endingAt(ending{r, r.ends}); found {
+			if i == 0 { // as a rule: many may end one after the other
+				o.table.endings = o.table.endings[1:]
+			} else {
+				o.table.endings = slices.Delete(o.table.endings, i, i+1)
+			}
+			delete(o.table.ending, r.id)
+		}
 	}
 	r.token = 0
 }
@@ -214,21 +230,30 @@ func (c *Core) leaveTable(o *owner, k *keyState, r *request) {
 // endAt has a holder that no lease keeps end at this time.
 func (c *Core) endAt(o *owner, r *request, until Time) {
 	t := &o.table
-	t.endings = append(t.endings, ending{r, until})
+	r.ends = until
+	i, _ := t.endingAt(ending{r, until})
+	t.endings = slices.Insert(t.endings, i, ending{r, until})
+	t.ending[r.id] = r
 	t.expiry = earlier(t.expiry, until)
 	o.timer = earlier(o.timer, t.expiry)
 	c.wakeAt(o.timer)
 }
 
+// endingAt finds the place of an ending.
+func (t *table) endingAt(e ending) (int, bool) {
+	return slices.BinarySearchFunc(t.endings, e, func(a, b ending) int {
+		return cmp.Or(cmp.Compare(a.until, b.until), a.request.id.compare(b.request.id))
+	})
+}
+
 // endGrants ends those whose time has come.
 func (c *Core) endGrants(o *owner) {
-	for _, e := range slices.Clone(o.table.endings) {
-		switch {
-		case c.now < e.until:
-		case e.request.state == requestHeld:
-			c.expire(o, e.request)
-		default: // K9: its delay is over
-			c.ungrant(o, e.request, "")
+	t := &o.table
+	for len(t.endings) > 0 && c.now >= t.endings[0].until {
+		if r := t.endings[0].request; r.state == requestHeld {
+			c.expire(o, r)
+		} else { // K9: its delay is over
+			c.ungrant(o, r, "")
 		}
 	}
 }
@@ -269,4 +294,5 @@ func (o *owner) enqueue(k *keyState, r *request) {
 		i--
 	}
 	k.queue = slices.Insert(k.queue, i, r)
+	o.table.lines[r.key] = true
 }

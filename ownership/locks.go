@@ -14,21 +14,24 @@ import (
 // leases, and expires TTL·(1+d) after it was last heard of (I12), or the holder is
 // in endings.
 type table struct {
-	keys     map[string]*keyState // those that are held, waited for, watched, or have a value
+	keys     map[string]*keyState // those that are held, waited for, or have a value
+	lines    map[string]bool      // the keys with a queue, and perhaps some that had one
 	requests map[RequestID]*request
 	clients  map[ClientID]*clientMark
 	leases   map[LeaseID]*lease
-	endings  []ending            // holders that no lease keeps any more
-	revokes  []*request          // operators' that wait for a holder to let go (K13)
-	tellAt   Time                // when holders are told again to let go; never if there are none
-	watched  map[string]*watched // by key (K12)
-	changes  uint64              // the last number of a watched key's state
-	newsAt   Time                // when watchers are told of queues; never if there is nothing
-	sweepAt  Time                // when watchers that are gone are forgotten
-	tickets  uint32              // last number given
-	expiry   Time                // no lease ends before this
-	graceEnd Time                // K2: until then requests are parked; 0 if none
-	parked   []parked            // requests that cannot be evaluated yet, one per RequestID
+	ending   map[RequestID]*request // those of endings
+	endings  []ending               // holders that no lease keeps any more, first to end first
+	evicted  int                    // how many of endings were told to let go (K13)
+	revokes  []*request             // operators' that wait for a holder to let go (K13)
+	tellAt   Time                   // when holders are told again to let go; never if there are none
+	watched  map[string]*watched    // by key (K12)
+	changes  uint64                 // the last number of a watched key's state
+	newsAt   Time                   // when watchers are told of queues; never if there is nothing
+	sweepAt  Time                   // when watchers that are gone are forgotten
+	tickets  uint32                 // last number given
+	expiry   Time                   // no lease ends before this
+	graceEnd Time                   // K2: until then requests are parked; 0 if none
+	parked   []parked               // requests that cannot be evaluated yet, one per RequestID
 	parkedAt map[RequestID]int
 }
 
@@ -60,6 +63,7 @@ type request struct {
 	came     Time      // when the first one came to this owner
 	from     NodeID    // its return address is its latest
 	evicted  bool      // held: told to let go, and renewed no more (K13)
+	ends     Time      // of one that is in endings
 	evictor  string    // of an evicted one: the operator's node
 	evicts   RequestID // a Revoke: of this grant
 	alter    alteration
@@ -114,7 +118,8 @@ const (
 )
 
 func (t *table) init() {
-	t.keys = map[string]*keyState{}
+	t.keys, t.lines = map[string]*keyState{}, map[string]bool{}
+	t.ending = map[RequestID]*request{}
 	t.requests = map[RequestID]*request{}
 	t.clients = map[ClientID]*clientMark{}
 	t.leases = map[LeaseID]*lease{}
@@ -216,6 +221,9 @@ func (t *table) leaseRemove(r *request) {
 func (t *table) touch(id LeaseID, from NodeID, at Time) {
 	if l := t.leases[id]; l != nil {
 		l.heard, l.from = max(l.heard, at), from
+	}
+	if t.evicted == 0 {
+		return
 	}
 	for _, e := range t.endings {
 		if e.request.id.Client == id.Client {
@@ -331,22 +339,29 @@ func (c *Core) expireLeases(o *owner) {
 	for _, l := range t.leases {
 		t.expiry = earlier(t.expiry, c.expires(l))
 	}
-	for _, e := range t.endings {
-		t.expiry = earlier(t.expiry, e.until)
+	if len(t.endings) > 0 {
+		t.expiry = earlier(t.expiry, t.endings[0].until)
 	}
 }
 
-// expireWaiters: K2: a waiter that stopped refreshing itself is lost. grantNext
-// finds those that come up; this finds those behind a lock that is held for long.
+// expireWaiters: K2: a waiter that stopped refreshing itself is lost. grantFitting
+// finds those that come up; this finds those behind a lock that is held for long,
+// and a head that holds back those behind it (K7).
 func (c *Core) expireWaiters(o *owner) {
 	t := &o.table
-	for _, key := range sortedKeys(t.keys) {
+	for _, key := range sortedKeys(t.lines) {
 		k := t.keys[key]
+		if k == nil || len(k.queue) == 0 {
+			delete(t.lines, key)
+			continue
+		}
 		n := len(k.queue)
 		k.queue = slices.DeleteFunc(k.queue, func(r *request) bool {
 			lost := c.waitedOut(r)
 			if lost {
 				c.close(o, r, OutcomeGone)
+			} else {
+				t.expiry = earlier(t.expiry, c.waitsUntil(r))
 			}
 			return lost
 		})
@@ -357,8 +372,11 @@ func (c *Core) expireWaiters(o *owner) {
 	}
 }
 
+// waitsUntil is when a waiter is lost if it does not refresh itself (K2).
+func (c *Core) waitsUntil(r *request) Time { return r.heard.add(c.view.Params.given(r.ttl)) }
+
 // waitedOut says that a waiter has not refreshed itself for TTL·(1+d) (K2).
-func (c *Core) waitedOut(r *request) bool { return c.now >= r.heard.add(c.view.Params.given(r.ttl)) }
+func (c *Core) waitedOut(r *request) bool { return c.now >= c.waitsUntil(r) }
 
 // forgetClients drops the marks of clients that are long gone.
 func (c *Core) forgetClients(o *owner) {

@@ -43,11 +43,11 @@ const (
 
 // onQuery: K12: answered like a heartbeat, by a round that begins from now on.
 func (c *Core) onQuery(from NodeID, m Query) {
-	if !c.hasPartition(m.Partition) || m.Client == 0 {
+	if m.Client == 0 {
 		return
 	}
 	reply := Report{Client: m.Client, ID: m.ID, Partition: m.Partition, Term: m.Term}
-	o := c.owners[m.Partition]
+	o := c.owner(m.Partition)
 	switch {
 	case o == nil || o.term != m.Term:
 		reply.Outcome = OutcomeMoved
@@ -217,10 +217,8 @@ func (c *Core) holderState(o *owner, h Holder) HolderState {
 		s.Left = max(0, c.expires(l).since(c.now))
 		return s
 	}
-	for _, e := range o.table.endings {
-		if e.request.id == h.Request {
-			s.Left, s.Evicted = max(0, e.until.since(c.now)), !h.Lost
-		}
+	if r := o.table.ending[h.Request]; r != nil {
+		s.Left, s.Evicted = max(0, r.ends.since(c.now)), !h.Lost
 	}
 	return s
 }

@@ -95,7 +95,7 @@ func (c *Core) onReport(from NodeID, m Report) {
 		return
 	}
 	k := cl.looks[i]
-	if m.Term != k.term || m.Partition != k.partition {
+	if m.Term != k.term || m.Partition != k.partition || m.Outcome == OutcomeGranted && !k.in.Page && len(m.Keys) != 1 {
 		return
 	}
 	k.heard = c.now
@@ -107,8 +107,10 @@ func (c *Core) onReport(from NodeID, m Report) {
 			c.send(from, AskView{c.view.Epoch})
 		}
 	case OutcomeWaiting:
-		k.next = earlier(k.next, c.now.add(c.cfg.Params.resendEvery()))
-		c.wakeAt(k.next)
+		if m.Reason.Code != ReasonFull {
+			k.next = earlier(k.next, c.now.add(c.cfg.Params.resendEvery()))
+			c.wakeAt(k.next)
+		}
 		c.whyLook(k, m.Reason)
 	case OutcomeInvalid:
 		c.clientUnlook(k.in.Handle)
@@ -141,7 +143,7 @@ func (c *Core) tickLooks() {
 		if k.term != 0 && k.seen == 0 && c.now.since(k.heard) >= directFresh {
 			c.whyLook(k, Reason{Code: ReasonNoAnswer})
 		}
-		if c.now >= k.next {
+		if c.now >= k.next-Time(askEvery(c.cfg.Params.MaxTTL)/8) { // those nearly due go along
 			c.sendLook(k)
 		}
 		c.wakeAt(k.next)

@@ -402,7 +402,7 @@ type Reason struct {
 	Others int           // ReasonQueued: holders beside Holder
 }
 
-// Answer: the owner to a client, for Acquire and Release (G2).
+// Answer: the owner to a client, for Acquire, Release, Alter and Revoke (G2).
 type Answer struct {
 	Request   RequestID
 	Partition Partition
@@ -443,7 +443,7 @@ type HeartbeatAckItem struct {
 	Beat      uint64 // the newest that came before the round began
 	Echo      Echo
 	Match     bool     // the digest of that beat is the owner's
-	Held      []uint64 // the Seqs of all that the owner renews under the lease, if not
+	Held      []uint64 // the Seqs of all that the owner renews under the lease, if not; no evicted ones (K13)
 	Contended []uint64 // the Seqs of those for whose key somebody waits (K14)
 }
 

@@ -130,8 +130,13 @@ func (r *Record) valid() bool {
 	if r == nil || len(r.Key) == 0 || len(r.Key) > MaxKeyBytes || len(r.Holders) > MaxHolders || len(r.Holders) == 0 && r.Value == nil {
 		return false
 	}
+	last := Token(0)
 	for _, h := range r.Holders {
-		if h.Token == 0 || h.Mode.check() != "" || h.Mode.capacity() != r.Holders[0].Mode.capacity() {
+		if h.Token <= last || h.Request.Client == 0 || h.TTL <= 0 || h.Delay < 0 {
+			return false
+		}
+		last = h.Token
+		if h.Mode.check() != "" || h.Mode.capacity() != r.Holders[0].Mode.capacity() {
 			return false
 		}
 	}

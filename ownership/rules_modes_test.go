@@ -266,7 +266,11 @@ func TestG1LongRecords(t *testing.T) {
 
 // The records that replicas take from outside.
 func TestRecordValid(t *testing.T) {
-	h := func(m Mode) Holder { return Holder{Token: 1, Mode: m} }
+	token := Token(0)
+	h := func(m Mode) Holder {
+		token++
+		return Holder{Request: RequestID{1, uint64(token)}, Token: token, TTL: 1, Mode: m}
+	}
 	for _, k := range []struct {
 		r    *Record
 		want bool
@@ -276,7 +280,11 @@ func TestRecordValid(t *testing.T) {
 		{&Record{Holders: []Holder{h(Exclusive)}}, false},
 		{&Record{Key: strings.Repeat("k", MaxKeyBytes+1), Holders: []Holder{h(Exclusive)}}, false},
 		{&Record{Key: "k", Holders: []Holder{h(Exclusive)}}, true},
-		{&Record{Key: "k", Holders: []Holder{{Mode: Exclusive}}}, false},
+		{&Record{Key: "k", Holders: []Holder{{Request: RequestID{1, 1}, TTL: 1}}}, false},
+		{&Record{Key: "k", Holders: []Holder{{Token: 1, TTL: 1}}}, false},
+		{&Record{Key: "k", Holders: []Holder{{Request: RequestID{1, 1}, Token: 1}}}, false},
+		{&Record{Key: "k", Holders: []Holder{{Request: RequestID{1, 1}, Token: 1, TTL: 1, Delay: -1}}}, false},
+		{&Record{Key: "k", Holders: []Holder{{Request: RequestID{1, 2}, Token: 2, TTL: 1, Mode: Shared}, {Request: RequestID{1, 1}, Token: 1, TTL: 1, Mode: Shared}}}, false},
 		{&Record{Key: "k", Holders: []Holder{h(Exclusive), h(Shared)}}, false},
 		{&Record{Key: "k", Holders: []Holder{h(ForUpdate), h(Shared)}}, true},
 		{&Record{Key: "k", Holders: []Holder{h(ForUpdate), h(ForUpdate)}}, false},

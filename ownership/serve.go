@@ -28,8 +28,8 @@ func sortedFunc[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
 	return keys
 }
 
-// openTable begins to serve after a take-over. K2: for a short grace all
-// requests for a free key, TryLock too, queue, and are evaluated in ticket order
+// openTable begins to serve after a take-over. K2: for a short grace all new
+// requests, TryLock too, queue, and are evaluated in ticket order
 // at its end: who waited at the owner before goes first. If that owner itself
 // said that nobody waited, there is nothing to wait for.
 func (c *Core) openTable(o *owner, quiet bool) {
@@ -68,7 +68,7 @@ func (c *Core) onRelease(from NodeID, m Release) {
 		return
 	}
 	c.lower(o, m.Request.Client, m.Low)
-	if !c.serving(o) {
+	if !c.serving(o) || m.Heir != "" && o.table.graceEnd != 0 { // K14: the heir is parked too
 		later := m
 		c.park(o, parked{from: from, at: c.now, release: &later})
 		return
@@ -78,10 +78,12 @@ func (c *Core) onRelease(from NodeID, m Release) {
 
 // served returns the owner that a request is for, or says in reply that it moved.
 func (c *Core) served(from NodeID, reply Answer) *owner {
-	if !c.hasPartition(reply.Partition) || reply.Request.Client == 0 {
+	if reply.Request.Client == 0 {
 		return nil
 	}
-	o := c.owners[reply.Partition]
+	// Who does not know yet that it is a member says so too: its client asks again
+	// soon, within the grace (K2).
+	o := c.owner(reply.Partition)
 	if o == nil || o.term != reply.Term {
 		reply.Outcome = OutcomeMoved
 		c.send(from, reply)
@@ -89,6 +91,15 @@ func (c *Core) served(from NodeID, reply Answer) *owner {
 		return nil
 	}
 	return o
+}
+
+// owner is this node's part as the owner of a partition, nil if it is not, or there
+// is no such partition.
+func (c *Core) owner(p Partition) *owner {
+	if !c.hasPartition(p) {
+		return nil
+	}
+	return c.owners[p]
 }
 
 // askAhead asks who knows a term that this node does not for its view.
@@ -137,14 +148,15 @@ func (n parked) id() RequestID {
 	return n.release.Request
 }
 
-// evaluateParked: K2: in ticket order; releases first, since they free keys.
+// evaluateParked: K2: in ticket order; releases first, since they free keys, but for
+// those that name an heir, who must be in line then (K14).
 func (c *Core) evaluateParked(o *owner) {
 	all := o.table.parked
 	o.table.parked, o.table.parkedAt = nil, map[RequestID]int{}
 	slices.SortStableFunc(all, func(a, b parked) int {
 		switch {
 		case a.release != nil || b.release != nil:
-			return cmp.Compare(btoi(a.release == nil), btoi(b.release == nil))
+			return cmp.Compare(a.turn(), b.turn())
 		case a.acquire.Ticket.before(b.acquire.Ticket):
 			return -1
 		case b.acquire.Ticket.before(a.acquire.Ticket):
@@ -162,6 +174,16 @@ func (c *Core) evaluateParked(o *owner) {
 	}
 }
 
+func (n parked) turn() int {
+	switch {
+	case n.release == nil:
+		return 1
+	case n.release.Heir != "":
+		return 2
+	}
+	return 0
+}
+
 func btoi(b bool) int {
 	if b {
 		return 1
@@ -175,6 +197,7 @@ func (c *Core) evaluate(o *owner, from NodeID, m Acquire, at Time) {
 	t := &o.table
 	if r := t.requests[m.Request]; r != nil {
 		if r.evicted {
+			r.from = from
 			return // K13: it is renewed no more; a Notice is on its way
 		}
 		r.from, r.heard, r.sent = from, max(r.heard, at), max(r.sent, m.Sent)
@@ -211,6 +234,9 @@ func (c *Core) evaluate(o *owner, from NodeID, m Acquire, at Time) {
 		c.turnDown(o, k, r, OutcomeBusy)
 	default:
 		o.enqueue(k, r)
+		t.expiry = earlier(t.expiry, c.waitsUntil(r))
+		o.timer = earlier(o.timer, o.table.expiry)
+		c.wakeAt(o.timer)
 		c.explain(o, from, r.id, r.ticket, t.whyQueued(r))
 		c.queueChanged(o, m.Key)
 		if len(k.queue) == 1 {
@@ -229,7 +255,7 @@ func (c *Core) turnDown(o *owner, k *keyState, r *request, outcome Outcome) {
 // closeRequest ends a request for good.
 func (c *Core) closeRequest(o *owner, from NodeID, m Release) {
 	t := &o.table
-	if lost := t.ending(m.Request); lost != nil && lost.state == requestClosed && !m.Lost {
+	if lost := t.ending[m.Request]; lost != nil && lost.state == requestClosed && !m.Lost {
 		c.ungrant(o, lost, "") // K9: it was let go in order, and its owner heard of it too late
 	}
 	r := t.requests[m.Request]
@@ -361,10 +387,8 @@ func (t *table) whyQueued(r *request) Reason {
 
 // untilOpen is how long a holder's place stays closed after it was lost (K9).
 func (t *table) untilOpen(h Holder, now Time) time.Duration {
-	for _, e := range t.endings {
-		if h.Lost && e.request.id == h.Request {
-			return max(0, e.until.since(now))
-		}
+	if r := t.ending[h.Request]; r != nil && h.Lost {
+		return max(0, r.ends.since(now))
 	}
 	return 0
 }

@@ -325,6 +325,7 @@ func (c *Core) learn(v *View) {
 		// and never speaks under that NodeID again.
 		c.knows = true
 		c.fallSilent()
+		c.client.viewChanged(c) // it notes the mesh, of which this may be the first view it knows
 		c.notify(ViewLearned{v, false})
 		c.notify(Dropped{v.Epoch})
 		return
@@ -417,7 +418,7 @@ func (c *Core) fallSilent() {
 	c.phase = PhaseSilent
 	c.parts, c.owners, c.absent = nil, nil, nil
 	c.voter, c.lease = voter{}, membership{told: c.lease.told}
-	c.dirty, c.confirms, c.beatAcks, c.local = nil, nil, nil, nil
+	c.dirty, c.confirms, c.notices, c.beatAcks, c.local = nil, nil, nil, nil, nil
 	c.wants = false
 	c.tellServing()
 }

@@ -162,7 +162,7 @@
 //	view         one view at an epoch, one chain, one mesh; seats, groups and Prior
 //	             change by V5 alone
 //	drop         nobody is dropped who was heard (V3); held against runs whose
-//	             network does no more than cut
+//	             network withholds no kind of message
 //	state        a term has one state after each write, and a replica never falls
 //	             back behind what it said (T1, G1)
 //	queue        first come, first served, after healing, and at the head of the line
@@ -176,13 +176,13 @@
 //
 // The checks see each event when it happens, but for two. [Soak] has every 16th
 // history and those of failures checked by package linear, and plays 1 % of its
-// seeds twice and compares a hash of all that happened in each.
+// seeds twice and compares a hash of all steps, and of what was sent to whom, in each.
 //
-// With the class wild, clocks are beyond the bound that the protocol is told. Two
-// holders may believe at once then, and what else rests on clock rates is not
-// checked (exclusion, minority, lease, drop, delay, evict, linear, parts of others). What rests on
-// quorums is: tokens are unique, and nobody who asks after a grant was told gets
-// a lower token.
+// From when a clock is set beyond the bound that the protocol is told (classes jump
+// and race) a run is wild. Two holders may believe at once then, and what else rests
+// on clock rates is not checked (exclusion, minority, lease, drop, delay, evict,
+// linear, parts of others). What rests on quorums is: tokens are unique, and nobody
+// who asks after a grant was told gets a lower token.
 //
 // # Goals
 //
@@ -268,13 +268,11 @@
 //
 // # Shrinking
 //
-// [Shrink] cuts a failing trace down to one that fails in the same check, by delta
-// debugging: it leaves out the fates of messages, kinds of faults, nodes, calls and
-// faults with their ends, single actions, and at last lets calls be plain and sets
-// clocks right. `sim -seed`
-// does that and writes the trace to a file; `sim -replay` plays such a file. A history
-// that is not linearizable is known only when the run is over: its trace is written
-// whole.
+// [Shrink] cuts a failing trace down to one that fails in the same check and form,
+// by delta debugging: it leaves out the fates of messages, kinds of faults, nodes,
+// calls and faults with their ends, single actions, and at last lets calls be plain
+// and sets clocks right. `sim -seed` does that and writes the trace to a file;
+// `sim -replay` plays such a file.
 //
 // # The page
 //

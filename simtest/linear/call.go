@@ -160,8 +160,30 @@ func (c *call) settle(lost []time.Duration) string {
 	case u != nil && u.Invoked < o.Returned:
 		return fmt.Sprintf("%v: granted after its Unlock", *o)
 	}
+	c.discount()
 	c.settleEnds(lost)
 	return ""
+}
+
+// discount leaves out what rests on nothing. From an owner that was told to evict the
+// lock (K13), Missing says only that it renews it no more. And a client that has lost
+// its lock, or given it back, refuses changes by itself.
+func (c *call) discount() {
+	over := Forever
+	if c.unlock != nil {
+		over = c.unlock.Invoked
+	}
+	for i, r := range c.renews {
+		if r.Outcome == Missing && c.ousted <= r.Returned {
+			lost := *r
+			lost.Outcome = Lost
+			c.renews[i] = &lost
+		}
+		if c.renews[i].Outcome == Lost {
+			over = min(over, r.Returned)
+		}
+	}
+	c.changes = slices.DeleteFunc(c.changes, func(o *Op) bool { return o.Outcome == NotHeld && o.Invoked >= over })
 }
 
 // settleEnds finds when a granted call may end unseen: by expiry, or given back; and

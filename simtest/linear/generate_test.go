@@ -296,6 +296,14 @@ func (g *game) heartbeat(c *caller, r *request) {
 	sent := g.now
 	g.message(func() {
 		if !g.renew(r) { // the deadline comes first: no correct lock says Missing
+			if h := g.find(r); h != nil && h.evicted && !g.down {
+				g.message(func() {
+					if !*c.crashed && c.state == holds {
+						g.loses(c, func(*request) {})
+						g.ops[len(g.ops)-1].Outcome = Missing // but that of an eviction
+					}
+				})
+			}
 			return
 		}
 		g.message(func() {
@@ -466,7 +474,6 @@ func (g *game) giveUp(c *caller, r *request, o *Op, number int) {
 		c.mode = o.Mode
 		c.number = number + 1
 		g.send(c, r, &Op{Mode: c.mode}, c.number, true)
-		return
 	}
 	g.after(g.exp(g.shape.ttl/8), func() { g.alter(c, r) })
 }

@@ -1,6 +1,9 @@
 package linear
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // This file is what those are told who only look.
 
@@ -70,15 +73,24 @@ func (m *model) seen(s *state, x *step, i int, h Holder) reason {
 		return m.ended(s, x, i)
 	case s.holders[i].lost:
 		return reason{text: "{call} was lost, and seen holding", call: p.call}
-	case h.Mode.of() != c.of,
-		w != p.weight && (w != p.least || p.lowers > x.to) && (w != c.of || p.rises > x.to):
+	case h.Mode.of() != c.of || w != p.weight && !p.may(w, x.to, c.of):
 		return reason{text: "{call} was seen holding something else", call: p.call}
 	}
 	return reason{}
 }
 
+// may says that it may have had this weight by then, after changes that were not
+// answered.
+func (p *phase) may(weight uint32, by time.Duration, of uint32) bool {
+	down := func(o *Op) bool { return o.Mode.weight() == weight && o.Invoked <= by }
+	return p.rises <= by && weight == of || slices.ContainsFunc(p.downs, down)
+}
+
 // strangers are holders with tokens that nobody was told.
 func (m *model) strangers(s *state, x *step) reason {
+	if x.crowd {
+		return reason{}
+	}
 	loose := 0 // holders that may have got another token
 	for _, h := range s.holders {
 		p := &m.phases[h.phase]
@@ -87,7 +99,7 @@ func (m *model) strangers(s *state, x *step) reason {
 		}
 	}
 	certain := loose == 0
-	var taken []int
+	var taken []int // calls
 	start, until, by := s.now, Forever, int64(0)
 	for _, h := range x.op.Holders {
 		if _, known := m.ranked(h.Token); known || h.Lost {

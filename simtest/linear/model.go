@@ -19,6 +19,8 @@ type step struct {
 	from, to time.Duration
 	written  int      // wrote: index in model.writes; look: what a stale value can be
 	silent   []silent // the holds by others that nobody was told of and that overlap it
+	crowd    bool     // look: there are too many of these to tell who was seen
+	after    int      // the answer of the same watch before this one; -1: none
 	waits    []wait   // the others that may be in line then
 }
 
@@ -59,6 +61,7 @@ type phase struct {
 	weight      uint32
 	least       uint32        // what a Downgrade that nobody answered may have left of it
 	lowers      time.Duration // from then on
+	downs       []*Op         // those Downgrades
 	rises       time.Duration // since when an Upgrade that nobody answered may have taken all; Forever: there is none
 	first, last int           // model.writes[first:last] are those in it that nobody answered
 }
@@ -76,15 +79,17 @@ type write struct {
 
 // model is a history made ready for the search.
 type model struct {
-	calls  []*call
-	phases []phase
-	writes []write
-	ranks  []rank
-	silent []silent
-	steps  []step // those that must find a place
-	sure   []step // those that have one in every order
-	holds  sureHolds
-	values []sureValue
+	calls     []*call
+	phases    []phase
+	writes    []write
+	ranks     []rank
+	silent    []silent
+	steps     []step // those that must find a place
+	sure      []step // those that have one in every order
+	holds     sureHolds
+	values    []sureValue
+	before    map[*Op]*Op       // of the answers to a watch
+	evictions map[uint64][]step // by token
 }
 
 // rank is a token in the order of all.
@@ -100,7 +105,7 @@ func newModel(h History) (*model, string) {
 	if why != "" {
 		return nil, why
 	}
-	m := &model{calls: calls}
+	m := &model{calls: calls, before: map[*Op]*Op{}, evictions: map[uint64][]step{}}
 	if why := m.rank(); why != "" {
 		return nil, why
 	}
@@ -114,9 +119,15 @@ func newModel(h History) (*model, string) {
 	for n, c := range calls {
 		m.add(n, c)
 	}
+	m.watches(looks)
 	for _, o := range looks {
 		if why := m.look(o); why != "" {
 			return nil, fmt.Sprintf("%v: %s", o, why)
+		}
+	}
+	for _, r := range m.ranks {
+		if list := m.evictions[r.token]; list != nil {
+			m.evict(list)
 		}
 	}
 	for _, at := range h.Lost {
@@ -162,21 +173,17 @@ func (m *model) ranked(token uint64) (int, bool) {
 func (m *model) plan(n int, c *call) {
 	c.phase = len(m.phases)
 	p := phase{call: n, rank: c.rank, token: c.lock.Token, weight: c.weight, least: c.weight, lowers: Forever, rises: Forever, first: len(m.writes), last: len(m.writes)}
-	for _, o := range c.changes {
-		if o.Outcome == Refused {
+	for i, o := range c.changes {
+		switch {
+		case o.Outcome == Refused:
 			continue
-		}
-		if !o.answered() {
-			switch o.Kind {
-			case Upgrade:
-				p.rises = min(p.rises, o.Invoked)
-			case Downgrade:
-				p.least, p.lowers = min(p.least, o.Mode.weight()), min(p.lowers, o.Invoked)
-			default:
-				if p.weight == c.of || p.rises < Forever { // else it can not be carried out
-					m.write(o, &p)
-					p.last++
-				}
+		case !o.answered() && o.Kind <= Downgrade:
+			p.open(o, c.changes[i+1:])
+			continue
+		case !o.answered():
+			if p.weight == c.of || p.rises < Forever { // else it can not be carried out
+				m.write(o, &p)
+				p.last++
 			}
 			continue
 		}
@@ -187,6 +194,27 @@ func (m *model) plan(n int, c *call) {
 		p = m.after(p, o)
 	}
 	m.phases = append(m.phases, p)
+}
+
+// open is an Upgrade or a Downgrade that nobody answered. When its client gave it up,
+// others were in line after it perhaps: it takes it back by going to where it believes
+// to be then, which is where the last Downgrade leads.
+func (p *phase) open(o *Op, later []*Op) {
+	if o.Kind == Upgrade {
+		p.rises = min(p.rises, o.Invoked)
+	} else {
+		p.lower(o)
+	}
+	for _, x := range later {
+		if o.Outcome == GaveUp && x.Kind == Downgrade && x.Invoked <= o.Returned {
+			p.lower(x)
+		}
+	}
+}
+
+func (p *phase) lower(o *Op) {
+	p.least, p.lowers = min(p.least, o.Mode.weight()), min(p.lowers, o.Invoked)
+	p.downs = append(p.downs[:len(p.downs):len(p.downs)], o)
 }
 
 func (m *model) write(o *Op, p *phase) {
@@ -213,13 +241,13 @@ func (m *model) after(p phase, o *Op) phase {
 		if o.Outcome == Done {
 			p.rank, _ = m.ranked(o.Token)
 			p.token, p.loose = o.Token, false
-			p.weight, p.least, p.lowers = o.Mode.weight(), o.Mode.weight(), Forever
+			p.weight, p.least, p.lowers, p.downs = o.Mode.weight(), o.Mode.weight(), Forever, nil
 		}
 	case Downgrade:
 		p.loose, p.rises = p.any(), Forever
-		p.weight, p.least, p.lowers = o.Mode.weight(), o.Mode.weight(), Forever
+		p.weight, p.least, p.lowers, p.downs = o.Mode.weight(), o.Mode.weight(), Forever, nil
 	default: // it was all of the key
-		p.least, p.lowers = p.weight, Forever
+		p.least, p.lowers, p.downs = p.weight, Forever, nil
 	}
 	return p
 }
@@ -291,17 +319,51 @@ func (m *model) look(o *Op) string {
 	}
 	s.phase = slices.IndexFunc(m.phases, func(p phase) bool { return p.token == o.Token })
 	switch {
-	case s.phase >= 0 && o.Outcome == Done:
-		s.kind, s.call = evicted, m.phases[s.phase].call
-		m.one(s)
-		fallthrough
 	case s.phase >= 0:
-		s.kind, s.call = gone, m.phases[s.phase].call
-		m.one(s)
+		m.evictions[o.Token] = append(m.evictions[o.Token], s)
 	case o.Outcome == Done && len(m.silentIn(&s)) == 0 && !m.risesIn(&s):
 		return "nobody ever had that token"
 	}
 	return ""
+}
+
+// evict makes steps of all evictions of one token. Many may want the same one, and
+// the one that was there last and the one that came first to its end speak for all.
+func (m *model) evict(list []step) {
+	p := &m.phases[list[0].phase]
+	given := m.ranks[p.rank].op.Returned
+	last, first := -1, -1
+	for i := range list {
+		s := &list[i]
+		s.call = p.call
+		if s.op.Outcome == Done && (last < 0 || s.from > list[last].from) {
+			last = i
+		}
+		if s.over(given) && (first < 0 || s.to < list[first].to) {
+			first = i
+		}
+	}
+	for i, s := range list {
+		if s.op.Outcome == Done {
+			s.kind = evicted
+			if i == last || s.to < given {
+				m.one(s)
+			} else {
+				m.sure = append(m.sure, s)
+			}
+		}
+		s.kind = gone
+		if i == first || !s.over(given) {
+			m.one(s)
+		} else {
+			m.sure = append(m.sure, s)
+		}
+	}
+}
+
+// over says that an eviction found nobody because it came after that one.
+func (s *step) over(given time.Duration) bool {
+	return s.op.Outcome == Done || s.from > given
 }
 
 // one finds out what overlaps a step, and whether it has to be ordered.
@@ -314,8 +376,10 @@ func (m *model) one(s step) {
 	switch s.kind {
 	case busy, conflict:
 		s.silent, s.waits = m.silentIn(&s), m.waitsIn(&s)
-	case capacity, look:
+	case capacity:
 		s.silent = m.silentIn(&s)
+	case look:
+		m.strangersIn(&s)
 	}
 	m.steps = append(m.steps, s)
 }
@@ -331,6 +395,44 @@ func (m *model) silentIn(s *step) []silent {
 	return found
 }
 
+// few is how many may come into question for one that was seen.
+const few = 32
+
+// strangersIn finds who may have been seen without having been told that it holds.
+func (m *model) strangersIn(s *step) {
+	for _, h := range s.op.Holders {
+		if _, known := m.ranked(h.Token); known || h.Lost {
+			continue
+		}
+		for _, g := range m.silent {
+			if g.weight == h.Mode.weight() && g.of == h.Mode.of() && g.from <= s.to && g.to >= s.from {
+				if s.silent = append(s.silent, g); len(s.silent) > few {
+					s.silent, s.crowd = nil, true
+					return
+				}
+			}
+		}
+	}
+}
+
+// watches finds which look answers the same watch as another one, after it.
+func (m *model) watches(looks []*Op) {
+	type watch struct{ call, client int }
+	looks = slices.Clone(looks)
+	slices.SortStableFunc(looks, func(a, b *Op) int { return cmp.Compare(a.Returned, b.Returned) })
+	last := map[watch]*Op{}
+	for _, o := range looks {
+		if o.Kind != Inspect || o.Outcome != Done {
+			continue
+		}
+		w := watch{o.Call, o.Client}
+		if last[w] != nil {
+			m.before[o] = last[w]
+		}
+		last[w] = o
+	}
+}
+
 // waitsIn lists the others that may be in line during a step.
 func (m *model) waitsIn(s *step) []wait {
 	var found []wait
@@ -339,12 +441,13 @@ func (m *model) waitsIn(s *step) []wait {
 			found = append(found, w)
 		}
 	}
+	whole := m.calls[s.call].weight == m.calls[s.call].of // then nobody in line wants more
 	for n, c := range m.calls {
 		if n == s.call || c.of != m.calls[s.call].of {
 			continue
 		}
 		from, to := c.waits()
-		if s.kind == busy {
+		if s.kind == busy && !whole {
 			add(wait{call: n, phase: -1, weight: c.weight, from: from, to: to})
 		}
 		if c.rank < 0 {
@@ -399,7 +502,25 @@ func (m *model) operations() []porcupine.Operation {
 		lanes[lane] = s.to
 		ops[i] = porcupine.Operation{ClientId: lane, Input: s, Call: int64(s.from), Return: int64(s.to)}
 	}
+	m.link()
 	return ops
+}
+
+// link puts the answers of a watch one after the other.
+func (m *model) link() {
+	index := map[*Op]int{}
+	for i := range m.steps {
+		if m.steps[i].kind == look {
+			index[m.steps[i].op] = i
+		}
+	}
+	for i := range m.steps {
+		s := &m.steps[i]
+		s.after = -1
+		if s.kind == look && m.before[s.op] != nil {
+			s.after = index[m.before[s.op]]
+		}
+	}
 }
 
 // porcupine is the model as the search wants it.

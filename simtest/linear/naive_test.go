@@ -240,6 +240,7 @@ func (i naiveOp) change(s naiveState, calls []*call) []naiveState {
 		h.line = false
 	}
 	switch {
+	case o.Outcome == NotHeld && holds && calls[i.call].ousted <= o.Returned:
 	case o.Outcome == NotHeld && o.Kind >= Set:
 		if holds && h.weight == h.of || !h.on && s.last < calls[i.call].lock.Token {
 			return nil

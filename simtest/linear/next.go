@@ -138,7 +138,7 @@ func (m *model) leave(s *state, i int, closes bool) {
 		s.holders[i].lost = true
 		return
 	}
-	s.gone = max(0, s.gone-int64(m.phases[s.holders[i].phase].weight))
+	s.gone = max(0, s.gone-m.mayLack(s.holders[i]))
 	rest := make([]holder, 0, len(s.holders)-1)
 	s.holders = append(append(rest, s.holders[:i]...), s.holders[i+1:]...)
 	if len(s.holders) == 0 {
@@ -151,9 +151,25 @@ func (m *model) advance(s *state, i int) {
 	m.settle(s, i)
 	s.holders = slices.Clone(s.holders)
 	h := &s.holders[i]
-	was := int64(m.phases[h.phase].weight)
+	was, could := m.phases[h.phase].weight, m.mayLack(*h)
 	h.phase++
-	s.gone = max(0, s.gone-max(0, was-int64(m.phases[h.phase].weight)))
+	if now := m.phases[h.phase].weight; now < was {
+		could = max(could, int64(was-now))
+	}
+	s.gone = max(0, s.gone-could)
+}
+
+// mayLack is how much of its weight a holder may not have any more: none, if it is
+// there until its Unlock.
+func (m *model) mayLack(h holder) int64 {
+	p := &m.phases[h.phase]
+	switch {
+	case m.calls[p.call].opens < Forever:
+		return int64(p.weight)
+	case p.lowers < Forever:
+		return int64(p.weight - p.least)
+	}
+	return 0
 }
 
 // settle ends a phase: writes in it that nobody answered have been carried out by
@@ -378,8 +394,9 @@ func (m *model) refused(s *state, x *step) reason {
 		return reason{text: "another change of it comes before"}
 	}
 	p := &m.phases[x.phase]
-	if x.op.Kind >= Set && (p.weight < m.calls[p.call].of || p.lowers <= x.to) {
-		m.advance(s, i)
+	c := m.calls[p.call]
+	if c.ousted <= x.to || x.op.Kind >= Set && (p.weight < c.of || p.lowers <= x.to) {
+		m.advance(s, i) // K13: to who was told to let go the owner says the same
 		return reason{}
 	}
 	return m.ended(s, x, i)

@@ -108,6 +108,9 @@ func (e *edges) calls() {
 			if s.kind != gone || s.op.Outcome == Done {
 				e.add(grant, i)
 			}
+			if s.kind == gone {
+				e.gone(i, c)
+			}
 			if s.proves() {
 				for _, end := range ends {
 					e.add(i, end)
@@ -118,6 +121,32 @@ func (e *edges) calls() {
 				last = i
 			}
 		}
+	}
+}
+
+// gone: nobody holds with a token any more, or not yet.
+func (e *edges) gone(i int32, c *call) {
+	m := e.m
+	s := &m.steps[i]
+	last := len(m.phases) - 1 // of the call
+	for last >= c.phase && m.phases[last].call != s.call {
+		last--
+	}
+	p := &m.phases[s.phase]
+	early := s.op.Outcome != Done && s.from <= m.steps[e.given[p.rank]].to
+	switch {
+	case early || e.loose(s.call):
+	case m.phases[last].token != p.token: // it got another one
+		for k := s.phase; k <= last; k++ {
+			if m.phases[k].token != p.token {
+				e.add(e.given[m.phases[k].rank], i)
+				return
+			}
+		}
+	case c.ends == Forever:
+		e.add(e.closed[s.call], i)
+	default:
+		s.from = max(s.from, min(c.ends, c.until()))
 	}
 }
 
@@ -167,8 +196,17 @@ func (e *edges) leaves(n int, before int32) {
 // after the end of those with lower tokens that it does not show.
 func (e *edges) looks() {
 	m := e.m
+	index := map[*Op]int32{}
+	for i := range m.steps {
+		if m.steps[i].kind == look {
+			index[m.steps[i].op] = int32(i)
+		}
+	}
 	for i := range m.steps {
 		s := &m.steps[i]
+		if s.kind == look && m.before[s.op] != nil {
+			e.add(index[m.before[s.op]], int32(i))
+		}
 		if s.kind != look || s.op.Kind != Inspect || len(s.op.Holders) == 0 {
 			continue
 		}

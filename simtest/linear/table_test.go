@@ -267,6 +267,9 @@ func (t *table) change(r *request, number int, o *Op, back bool) Outcome {
 		return NotHeld
 	case number <= h.number:
 		return h.outcomes[number]
+	case h.evicted && t.rand.IntN(2) == 0:
+		h.number, h.outcomes[number] = number, NotHeld
+		return NotHeld
 	}
 	h.number = number
 	h.upgrades = 0

@@ -73,7 +73,7 @@ var locks = []Mutation{
 		Why:   "the key goes for a TTL each to every waiter of a client that is gone",
 		Needs: "a client with several requests queued for one key crashes; others wait behind. Check: no grant is written for a client that crashed more than TTL(1+d) and a delay ago; or a bound of one TTL on how long a dead client's waiters hold up a key",
 		Edits: []Edit{
-			{"locks.go", "return c.now >= r.heard.add(c.view.Params.given(r.ttl))", "return false"},
+			{"locks.go", "return c.now >= c.waitsUntil(r) }", "return false }"},
 			{"grants.go", "c.leaseAdd(o, r)\n}", "r.heard = c.now\n\tc.leaseAdd(o, r)\n}"},
 		},
 	},

@@ -26,7 +26,7 @@ var modes = []Mutation{
 		Rule: "K6", Name: "a value is written by who holds no more",
 		Why:   "who was expired writes over what the next holder has written",
 		Needs: "a holder that is cut off over its expiry with an Alter on its way, the next holder writes, a read",
-		Edits: []Edit{{"alter.go", "case !r.holds():\n", "case !r.holds() && (r == nil || r.key == \"\" || o.table.keys[r.key] == nil || m.What == AlterMode):\n"},
+		Edits: []Edit{{"alter.go", "case !r.kept():\n", "case !r.kept() && (r == nil || r.key == \"\" || o.table.keys[r.key] == nil || m.What == AlterMode):\n"},
 			{"alter.go", "rec.holder(r.id).Altered = r.alter.number", "if h := rec.holder(r.id); h != nil {\n\t\th.Altered = r.alter.number\n\t}"}},
 	},
 	{
@@ -84,6 +84,12 @@ var modes = []Mutation{
 		Why:   "a reader behind a writer that gave up waits for other readers to go",
 		Needs: "reader holds, writer waits, reader waits behind it, writer cancels. Check: the head of a queue does not fit",
 		Edits: []Edit{{"grants.go", "if len(k.queue) > 0 && k.upgrade == nil && k.record.fits(k.queue[0].mode) {", "if false {"}},
+	},
+	{
+		Rule: "K7", Name: "a dead head holds up the line",
+		Why:   "readers wait behind a writer that is gone until some lease of the partition expires",
+		Needs: "a reader with a long TTL, a writer with a short one that crashes in line, another reader. Check: the head of a queue does not fit, and is alive",
+		Edits: []Edit{{"serve.go", "t.expiry = earlier(t.expiry, c.waitsUntil(r))", "_ = c.waitsUntil"}, {"locks.go", "t.expiry = earlier(t.expiry, c.waitsUntil(r))", "_ = c.waitsUntil"}},
 	},
 	{
 		Rule: "K7", Name: "another capacity waits",
