@@ -151,7 +151,8 @@ func (ch *Checker) roomFor(k *keyHistory, c *Call) bool {
 		switch {
 		case o == c:
 		case o.Granted == 0 || o.Granted >= c.Invoked:
-			if o.Ended == 0 || o.Ended >= c.Invoked || len(o.Ghosts) > 0 {
+			unheard := o.GaveUp || o.Denied == ownership.DeniedLease || o.Denied == ownership.DeniedSet // its owner may not know that it is over
+			if o.Ended == 0 || o.Ended >= c.Invoked || len(o.Ghosts) > 0 || unheard {
 				return false // it may have waited, or held unseen
 			}
 		case slices.ContainsFunc(o.Changes, func(a *Alteration) bool { return a.isUp() && (a.Answered == 0 || a.Answered >= c.Invoked) }):

@@ -301,13 +301,13 @@ func (ch *Checker) contended(c *Call) {
 // for longer than a round of heartbeats knows it.
 func (ch *Checker) judgeContended(c *Call) {
 	p := ch.params()
-	if ch.healedAt == 0 || ch.Wild || c.Told != 0 || !ch.believes(c) || c.NoRenew {
+	if ch.healedAt == 0 || ch.Wild || c.Told != 0 || !ch.believes(c) || c.NoRenew || c.Node.outside {
 		return
 	}
 	round := c.TTL/3 + c.TTL/4 + p.MembershipTTL
 	since := max(c.Granted, ch.healedAt, ch.disturbed, ch.lastView) + round
 	for _, o := range ch.open {
-		if o != c && o.Key == c.Key && o.Queued != 0 && o.Granted == 0 && o.Unlock == 0 && !o.Node.Crashed && max(o.Queued+round, since) < ch.w.Now {
+		if o != c && o.Key == c.Key && o.Queued != 0 && ch.waitsStill(o) && max(o.Queued+round, since) < ch.w.Now {
 			ch.fail("contended", []*Call{c, o}, "%s holds %q and was not told that %s waits for it since %v", c.Node, c.Key, o.Node, o.Queued)
 			return
 		}

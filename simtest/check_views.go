@@ -259,6 +259,9 @@ func (ch *Checker) oneMesh(n *Node) {
 func (ch *Checker) leftBehind(n *Node) {
 	v := n.Core.View()
 	if v.Member(n.Core.ID()) != nil { // it just stops: everybody else must have resigned too
+		if ch.chain != nil && ch.chain.Mesh == v.Mesh && ch.chain.Epoch > v.Epoch {
+			v = ch.chain // which who told it so may know
+		}
 		for _, m := range v.Members {
 			if o := ch.w.ByID(m.ID); o != nil && !o.leaving {
 				ch.fail("heal", nil, "%s just stops at epoch %d, and %s has not resigned", n, v.Epoch, o)

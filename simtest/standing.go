@@ -74,7 +74,9 @@ func (s *swarm) leaveOneFault(victim *Node) {
 		kinds := pick(s.r, KindSet(ownership.KindAcceptAck), KindSet(ownership.KindSealAck), KindSet(ownership.KindConfirmAck),
 			KindSet(ownership.KindAcceptAck, ownership.KindSealAck, ownership.KindConfirmAck))
 		others(func(n *Node) { s.Do(Action{Verb: Lose, Node: n.Name, Other: victim.Name, Kinds: kinds}) })
-	case 2: // it has died, and gossip tells nobody
+	case 2: // it has died, and gossip tells nobody; until then they have learned that all faults are over
+		s.RunFor(2*s.Params.MembershipTTL + time.Second)
+		s.aside()
 		others(func(n *Node) { s.Do(Action{Verb: Deafen, Node: n.Name}) })
 		s.Do(Action{Verb: Crash, Node: victim.Name})
 	case 3: // what concerns views does not reach it from somebody, unseen by gossip
