@@ -9,7 +9,7 @@ import (
 
 // call is one Lock or Try with all that followed.
 type call struct {
-	lock    Op
+	lock    *Op
 	unlock  *Op
 	renews  []*Op
 	changes []*Op // Upgrade to Delete, in the order in which they are carried out
@@ -35,7 +35,14 @@ type silent struct {
 // gather sorts operations by call; looks are those that belong to none. It says
 // what is wrong with a history that contradicts itself.
 func gather(h History) (calls []*call, looks []*Op, why string) {
-	byID := map[int]*call{}
+	locks := 0
+	for i := range h.Ops {
+		if h.Ops[i].Kind <= Try {
+			locks++
+		}
+	}
+	all, byID := make([]call, 0, locks), make(map[int]*call, locks)
+	calls = make([]*call, 0, locks)
 	for i := range h.Ops {
 		o := &h.Ops[i]
 		if why := o.wrong(); why != "" {
@@ -48,7 +55,8 @@ func gather(h History) (calls []*call, looks []*Op, why string) {
 			if byID[o.Call] != nil {
 				return nil, nil, fmt.Sprintf("%v: the call exists", o)
 			}
-			c := &call{lock: *o, rank: -1, ousted: Forever, weight: o.Mode.weight(), of: o.Mode.of()}
+			all = append(all, call{lock: o, rank: -1, ousted: Forever, weight: o.Mode.weight(), of: o.Mode.of()})
+			c := &all[len(all)-1]
 			byID[o.Call] = c
 			calls = append(calls, c)
 		}
@@ -104,7 +112,9 @@ func evidence(calls []*call, looks []*Op) {
 		if c.lock.Outcome != Granted {
 			continue
 		}
-		byToken[c.lock.Token] = c
+		if len(looks) > 0 {
+			byToken[c.lock.Token] = c
+		}
 		for _, r := range c.renews {
 			if r.Outcome == Renewed {
 				c.seen = max(c.seen, r.Invoked)
@@ -137,18 +147,19 @@ func evidence(calls []*call, looks []*Op) {
 
 // settle checks a call as a whole and finds when it may end unseen.
 func (c *call) settle(lost []time.Duration) string {
-	o, u := &c.lock, c.unlock
+	o, u := c.lock, c.unlock
 	switch {
 	case o.Outcome == Open && u != nil && u.Outcome == NotHeld:
-		o.Outcome, o.Returned = Cancelled, u.Returned
+		o = o.as(Cancelled, u.Returned)
 	case o.Outcome == Cancelled && u != nil && u.Outcome != NotHeld:
-		o.Outcome, o.Returned = Open, -1
+		o = o.as(Open, -1)
 	}
+	c.lock = o
 	switch {
 	case u != nil && u.Invoked < o.Invoked:
-		return fmt.Sprintf("%v: before its Lock", *u)
+		return fmt.Sprintf("%v: before its Lock", u)
 	case o.Outcome != Granted && u != nil && u.Outcome == Released:
-		return fmt.Sprintf("%v: released, but never granted", *u)
+		return fmt.Sprintf("%v: released, but never granted", u)
 	case o.Outcome != Granted:
 		c.ends = max(o.Invoked, o.Late)
 		if u != nil {
@@ -158,11 +169,18 @@ func (c *call) settle(lost []time.Duration) string {
 		}
 		return ""
 	case u != nil && u.Invoked < o.Returned:
-		return fmt.Sprintf("%v: granted after its Unlock", *o)
+		return fmt.Sprintf("%v: granted after its Unlock", o)
 	}
 	c.discount()
 	c.settleEnds(lost)
 	return ""
+}
+
+// as is the operation with another outcome.
+func (o *Op) as(out Outcome, at time.Duration) *Op {
+	x := *o
+	x.Outcome, x.Returned = out, at
+	return &x
 }
 
 // discount leaves out what rests on nothing. From an owner that was told to evict the
@@ -175,9 +193,7 @@ func (c *call) discount() {
 	}
 	for i, r := range c.renews {
 		if r.Outcome == Missing && c.ousted <= r.Returned {
-			lost := *r
-			lost.Outcome = Lost
-			c.renews[i] = &lost
+			c.renews[i] = r.as(Lost, r.Returned)
 		}
 		if c.renews[i].Outcome == Lost {
 			over = min(over, r.Returned)
@@ -251,7 +267,7 @@ func (c *call) sure() (from, to time.Duration) {
 
 // silences lists the holds that this call may have had without being told.
 func (c *call) silences(n int) []silent {
-	o := &c.lock
+	o := c.lock
 	s := silent{call: n, weight: c.weight, of: c.of, from: o.Invoked, to: Forever, ends: c.ends}
 	if o.Until > 0 {
 		s.to = o.Until
@@ -262,7 +278,7 @@ func (c *call) silences(n int) []silent {
 	case o.Outcome == Open:
 		return []silent{s}
 	case o.Outcome == Cancelled:
-		s.to = o.Returned
+		s.to, s.ends = o.Returned, min(s.ends, o.Returned)
 	case o.Late == 0 || o.Returned <= o.Late:
 		return nil // it had no time to find a grant too late, and to ask again
 	default:
@@ -276,7 +292,7 @@ func (c *call) silences(n int) []silent {
 
 // waits is when the call may be in line: until it is granted or closed.
 func (c *call) waits() (from, to time.Duration) {
-	o := &c.lock
+	o := c.lock
 	switch {
 	case o.Kind == Try || o.Outcome == Refused:
 		return 0, -1

@@ -104,8 +104,8 @@ func WriteVisualization(w io.Writer, h History, timeout time.Duration) error {
 	for _, o := range h.Ops {
 		end = max(end, o.Invoked, o.Returned)
 	}
-	for _, s := range m.sure {
-		notes = append(notes, porcupine.Annotation{Tag: "in every order", Start: int64(s.from), End: int64(s.to), Description: s.describe()})
+	for _, o := range m.sure {
+		notes = append(notes, porcupine.Annotation{Tag: "in every order", Start: int64(o.Invoked), End: int64(o.Returned), Description: o.String()})
 	}
 	for _, g := range m.silent {
 		notes = append(notes, porcupine.Annotation{Tag: "may hold silently", Start: int64(g.from), End: int64(min(g.to, end)), Description: m.calls[g.call].lock.String()})

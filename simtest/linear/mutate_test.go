@@ -81,7 +81,7 @@ var mutations = []mutation{
 	{"Unlock says released after the next grant", 100, false, func(r *rand.Rand, p *played) bool {
 		for _, i := range r.Perm(len(p.Ops)) {
 			if o := &p.Ops[i]; o.Outcome == Lost || o.Outcome == Missing {
-				c := &call{lock: *p.op(o.Call)}
+				c := &call{lock: p.op(o.Call)}
 				if d := p.next(c); d != nil {
 					*o = Op{Call: o.Call, Kind: Unlock, Outcome: Released, Invoked: d.Returned + 1, Returned: d.Returned + 2}
 					return true
@@ -101,7 +101,7 @@ func falseBusy(r *rand.Rand, p *played) bool {
 		if o.Outcome != Released {
 			continue
 		}
-		if d := p.next(&call{lock: *p.op(o.Call)}); d != nil && d.Invoked > o.Returned+10 {
+		if d := p.next(&call{lock: p.op(o.Call)}); d != nil && d.Invoked > o.Returned+10 {
 			p.Ops = append(p.Ops, Op{Call: 9999, Kind: Try, Outcome: Busy, Invoked: o.Returned + 1, Returned: d.Invoked - 1})
 			return true
 		}
@@ -153,7 +153,11 @@ func TestMutations(t *testing.T) {
 // try counts how often the mutation is found.
 func (m mutation) try(t *testing.T, shape func(*rand.Rand) shape) {
 	tried, found, total, most := 0, 0, time.Duration(0), time.Duration(0)
-	for seed := uint64(0); tried < 120 && seed < 1500; seed++ {
+	enough := 40
+	if !thorough {
+		enough = 4
+	}
+	for seed := uint64(0); tried < enough && seed < 1500; seed++ {
 		r := rand.New(rand.NewPCG(seed, 1))
 		p := generate(seed, shape(r))
 		p.spread()
@@ -176,7 +180,7 @@ func (m mutation) try(t *testing.T, shape func(*rand.Rand) shape) {
 		}
 	}
 	t.Logf("%-60s %3d of %d found, %v each, slowest %v", m.name, found, tried, total/time.Duration(max(tried, 1)), most)
-	if tried < 15 || found*100 < m.least*tried {
+	if thorough && (tried < 15 || found*100 < m.least*tried) {
 		t.Errorf("%s: %d of %d found, %d in 100 expected", m.name, found, tried, m.least)
 	}
 }

@@ -155,8 +155,12 @@ func (i naiveOp) step(s naiveState, calls []*call, stale []Value) []naiveState {
 	case "gone":
 		return ok((!h.on || h.lost || h.token != i.op.Token) && (i.op.Outcome != Done || s.last >= i.op.Token))
 	case "stranger":
-		strange := func(h naiveHold) bool { return h.on && h.token == 0 }
-		return ok(slices.ContainsFunc(s.told[:], strange) || slices.ContainsFunc(s.ghosts[:], strange))
+		for n := range calls {
+			if s.ghosts[n].on || s.told[n].on && s.told[n].token == 0 && calls[n].lock.Token < i.op.Token {
+				return one
+			}
+		}
+		return nil
 	case "forget":
 		for n := range s.told {
 			if s.told[n].on && !s.told[n].lost || s.ghosts[n].on {
@@ -301,7 +305,7 @@ func naiveOps(h History, calls []*call, looks []*Op) (ops []porcupine.Operation)
 	tries := slices.ContainsFunc(h.Ops, func(o Op) bool { return o.Outcome == Busy || o.Outcome == Conflict }) &&
 		slices.ContainsFunc(h.Ops, func(o Op) bool { return o.Mode != Exclusive }) // else nobody in line makes a difference
 	for n, c := range calls {
-		o := &c.lock
+		o := c.lock
 		switch o.Outcome {
 		case Granted:
 			add("grant", n, o, 0, o.Invoked, o.Returned)
@@ -449,198 +453,67 @@ func naive(h History) porcupine.CheckResult {
 			return all
 		},
 	}
-	return porcupine.CheckOperationsTimeout(model.ToModel(), naiveOps(h, calls, looks), 100*time.Millisecond)
+	return porcupine.CheckOperationsTimeout(model.ToModel(), naiveOps(h, calls, looks), 30*time.Millisecond)
 }
 
-// small makes up a history of a few calls, most of which are nonsense.
-func small(r *rand.Rand, silent bool, modes []Mode) History {
-	m := &maker{r: r, modes: modes}
-	for n := range 2 + r.IntN(4) {
-		m.call(n, silent)
-	}
-	if modes != nil {
-		for range r.IntN(4) {
-			m.look()
-		}
-		if r.IntN(8) == 0 {
-			m.Lost = append(m.Lost, m.at(3, 15))
-		}
-	}
-	return m.History
-}
-
-type maker struct {
-	History
-	r     *rand.Rand
-	modes []Mode
-	now   int
-	token uint64
-	seen  []Holder // that were granted
-	wrote []Value
-}
-
-func (m *maker) at(least, span int) time.Duration { return time.Duration(least+m.r.IntN(span)) * s }
-
-func (m *maker) op(o Op) { m.Ops = append(m.Ops, o) }
-
-func (m *maker) call(n int, silent bool) {
-	r := m.r
-	m.now += r.IntN(4)
-	o := Op{Call: n, Client: n, Kind: Lock, Invoked: time.Duration(m.now) * s, Returned: -1}
-	o.Returned = o.Invoked + m.at(0, 8)
-	if silent {
-		o.Late = o.Invoked + m.at(1, 6)
-	}
-	if len(m.modes) > 0 {
-		o.Mode = m.modes[r.IntN(len(m.modes))]
-		if r.IntN(5) == 0 {
-			o.Delay = m.at(1, 4)
-		}
-	}
-	switch k := r.IntN(10); {
-	case k < 5:
-		m.token += 1 + r.Uint64N(2)
-		o.Outcome, o.Token, o.MayExpire = Granted, m.token, o.Returned+m.at(1, 5)
-		if r.IntN(12) == 0 {
-			o.Token = 1 + r.Uint64N(6)
-		}
-		m.seen = append(m.seen, Holder{Token: o.Token, Mode: o.Mode})
-	case k == 5 && len(m.modes) > 0:
-		o.Outcome = Capacity
-	case k < 8:
-		o.Outcome, o.Kind = Busy, Try
-	case silent:
-		o.Outcome, o.Returned = Open, -1
-	default:
-		return
-	}
-	m.op(o)
-	end := o.Returned + m.at(0, 3)
-	if o.Outcome == Granted && r.IntN(4) == 0 {
-		x := Op{Call: n, Client: n, Kind: Renew, Invoked: end, Returned: end + m.at(0, 3), Outcome: []Outcome{Renewed, Renewed, Lost, Missing}[r.IntN(4)]}
-		x.Closes = len(m.modes) > 0 && r.IntN(2) == 0
-		x.MayExpire = x.Invoked + m.at(2, 4)
-		m.op(x)
-		end = x.Returned
-	}
-	if o.Outcome == Granted && len(m.modes) > 0 {
-		for range r.IntN(3) {
-			end = m.change(o, end)
-		}
-	}
-	if r.IntN(4) > 0 && (o.Outcome == Granted || o.Outcome == Open) {
-		u := Op{Call: n, Client: n, Kind: Unlock, Invoked: max(end, o.Invoked) + m.at(0, 3), Outcome: []Outcome{Released, Released, NotHeld, GaveUp}[r.IntN(4)]}
-		if o.Outcome == Open {
-			u.Outcome = NotHeld
-		}
-		u.Returned = u.Invoked + m.at(0, 5)
-		m.op(u)
-	}
-}
-
-func (m *maker) change(lock Op, from time.Duration) time.Duration {
-	r := m.r
-	o := Op{Call: lock.Call, Client: lock.Client, Kind: Upgrade + Kind(r.IntN(4)), Invoked: from + m.at(0, 2), Returned: -1}
-	all := Mode{lock.Mode.of(), lock.Mode.of()}
-	if all.Of == Whole {
-		all = Exclusive
-	}
-	switch o.Kind {
-	case Upgrade:
-		o.Mode = all
-	case Downgrade:
-		o.Mode = Mode{1, lock.Mode.of()}
-	case Set:
-		o.Value.Data = string(rune('a' + r.IntN(3)))
-		m.wrote = append(m.wrote, Value{Data: o.Value.Data, Token: lock.Token})
-	}
-	switch k := r.IntN(10); {
-	case k < 5:
-		o.Outcome = Done
-	case k < 7:
-		o.Outcome = NotHeld
-	case k < 8 && o.Kind == Upgrade:
-		o.Outcome = Conflict
-	default:
-		return o.add(m)
-	}
-	if o.Returned = o.Invoked + m.at(0, 3); o.Kind == Upgrade && o.Outcome == Done {
-		m.token += 1 + r.Uint64N(2)
-		o.Token = m.token
-		m.seen = append(m.seen, Holder{Token: o.Token, Mode: all})
-	}
-	return o.add(m)
-}
-
-func (o Op) add(m *maker) time.Duration {
-	m.op(o)
-	return max(o.Invoked, o.Returned)
-}
-
-func (m *maker) look() {
-	r := m.r
-	o := Op{Call: 100 + len(m.Ops), Kind: Read + Kind(r.IntN(3)), Outcome: Done, Invoked: m.at(0, 15)}
-	o.Returned = o.Invoked + m.at(0, 4)
-	if o.Kind == Evict {
-		o.Outcome = []Outcome{Done, NotHeld, GaveUp}[r.IntN(3)]
-		o.Token = 1 + r.Uint64N(m.token+1)
-		m.op(o)
-		return
-	}
-	if n := len(m.wrote); n > 0 && r.IntN(3) > 0 {
-		o.Value = m.wrote[r.IntN(n)]
-		o.Value.Stale = len(m.Lost) > 0 && r.IntN(2) == 0
-	}
-	if o.Kind == Inspect {
-		for _, h := range m.seen {
-			if r.IntN(len(m.seen)+1) == 0 {
-				h.Lost = r.IntN(8) == 0
-				o.Holders = append(o.Holders, h)
-			}
-		}
-		if r.IntN(6) == 0 {
-			o.Holders = append(o.Holders, Holder{Token: 1 + r.Uint64N(8), Mode: m.modes[r.IntN(len(m.modes))]})
-		}
-		if o.impossible() != "" {
-			return
-		}
-	}
-	m.op(o)
-}
-
-// TestAgainstNaive: without silent holds the verdicts are the same; with them
-// Check is at most laxer, and how often is told.
+// TestAgainstNaive: whatever the naive model can explain, Check accepts. Without
+// silent holds the verdicts are the same; with them, and in the rarest corners of
+// modes, Check is at most laxer, and how often is told.
 func TestAgainstNaive(t *testing.T) {
+	if !thorough {
+		t.Skip("without the race detector")
+	}
+	made := func(silent bool, modes []Mode) func(seed uint64) History {
+		return func(seed uint64) History { return small(rand.New(rand.NewPCG(seed, 2)), silent, modes) }
+	}
 	for _, tt := range []struct {
-		name   string
-		silent bool
-		modes  []Mode
+		name     string
+		seeds    uint64
+		maxLaxer int // of a thousand
+		history  func(seed uint64) History
 	}{
-		{"exclusive", false, nil}, {"exclusive, silent", true, nil},
-		{"readers", false, readers}, {"readers, silent", true, readers},
-		{"semaphore", false, semaphore}, {"semaphore, silent", true, semaphore},
-		{"mixed", false, mixed}, {"mixed, silent", true, mixed},
+		{"exclusive", 1000, 0, made(false, nil)},
+		{"exclusive, silent", 1000, 1, made(true, nil)},
+		{"readers", 400, 3, made(false, readers)},
+		{"readers, silent", 120, 15, made(true, readers)},
+		{"semaphore", 400, 3, made(false, semaphore)},
+		{"semaphore, silent", 120, 15, made(true, semaphore)},
+		{"mixed", 400, 3, made(false, mixed)},
+		{"mixed, silent", 120, 15, made(true, mixed)},
+		{"readers, bent", 600, 3, func(seed uint64) History { return bent(seed, readers) }},
+		{"semaphore, bent", 600, 3, func(seed uint64) History { return bent(seed, semaphore) }},
 	} {
-		good, bad, laxer, long := 0, 0, 0, 0
-		for seed := range uint64(4000) {
-			h := small(rand.New(rand.NewPCG(seed, 2)), tt.silent, tt.modes)
-			v, why := Check(h, 0)
-			switch n := naive(h); {
-			case n == porcupine.Unknown:
-				long++
-			case n == porcupine.Ok && v == Ok:
-				good++
-			case n != porcupine.Ok && v == Illegal:
-				bad++
-			case n == porcupine.Ok:
-				for _, o := range h.Ops {
-					t.Log(o, "expires", o.MayExpire, "late", o.Late, "delay", o.Delay)
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			good, bad, laxer, long := 0, 0, 0, 0
+			verdicts := map[Verdict]int{}
+			for seed := range tt.seeds {
+				h := tt.history(seed)
+				v, why := Check(h, 0)
+				verdicts[v]++
+				switch n := naive(h); {
+				case n == porcupine.Unknown:
+					long++
+				case n == porcupine.Ok && v == Ok:
+					good++
+				case n != porcupine.Ok && v == Illegal:
+					bad++
+				case n == porcupine.Ok:
+					for _, o := range h.Ops {
+						t.Log(o, "expires", o.MayExpire, "late", o.Late, "delay", o.Delay)
+					}
+					t.Fatalf("seed %d: naive says %v, Check %v\n%s\n%v", seed, n, v, why, h.Lost)
+				default:
+					laxer++
 				}
-				t.Fatalf("%s, seed %d: naive says %v, Check %v\n%s\n%v", tt.name, seed, n, v, why, h.Lost)
-			default:
-				laxer++
 			}
-		}
-		t.Logf("%s: %d right, %d wrong, %d wrong found by the naive model alone, %d too long", tt.name, good, bad, laxer, long)
+			t.Logf("%d right, %d wrong, %d wrong found by the naive model alone, %d too long for it", good, bad, laxer, long)
+			if verdicts[Ok] < 10 || verdicts[Illegal] < 10 {
+				t.Errorf("%v: the histories say little", verdicts)
+			}
+			if uint64(laxer*1000) > uint64(tt.maxLaxer)*tt.seeds {
+				t.Errorf("%d of %d are accepted and wrong", laxer, tt.seeds)
+			}
+		})
 	}
 }

@@ -405,6 +405,9 @@ func (m *model) refused(s *state, x *step) reason {
 // conflict is an Upgrade that another holder stood against.
 func (m *model) conflict(s *state, x *step, i int) reason {
 	of, own := m.calls[x.call].of, m.phases[x.phase].weight
+	if p := &m.phases[x.phase]; p.lowers <= x.to {
+		own = p.least
+	}
 	for j, h := range s.holders {
 		if j != i && !h.lost && m.phases[h.phase].weight > of/2 {
 			m.advance(s, i)

@@ -2,8 +2,8 @@ package linear
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"time"
 )
 
 // This file finds what comes before what in every order, and narrows the times of
@@ -11,19 +11,20 @@ import (
 // later than one that comes after it. It spares the search most of its choices, and
 // often is the verdict.
 
-// bound is which step set a time of another.
+// bound is what set the times of a step.
 type bound struct {
-	after, before int32 // -1: its own
+	after, before int32  // other steps; -1: none
+	why           reason // it has been made later for this
 }
 
 // order narrows all steps. It returns why there is no order, if that is clear.
 func (m *model) order() string {
-	if !m.wide() {
-		return "" // locks that exclude each other have few choices
+	if !m.wide {
+		return ""
 	}
 	e := &edges{m: m, ofCall: make([][]int32, len(m.calls)), bounds: make([]bound, len(m.steps))}
 	for i := range m.steps {
-		e.bounds[i] = bound{-1, -1}
+		e.bounds[i] = bound{after: -1, before: -1}
 		if c := m.steps[i].call; c >= 0 {
 			e.ofCall[c] = append(e.ofCall[c], int32(i))
 		}
@@ -36,12 +37,12 @@ func (m *model) order() string {
 	return e.narrow()
 }
 
-// wide says that there is more than exclusive locks.
-func (m *model) wide() bool {
+// more says that there is more than exclusive locks.
+func (m *model) more() bool {
 	if len(m.holds.sums) > 0 || len(m.phases) > len(m.ranks) {
 		return true
 	}
-	return slices.ContainsFunc(m.steps, func(s step) bool { return s.call < 0 })
+	return slices.ContainsFunc(m.steps, func(s step) bool { return s.call < 0 || s.kind == gone || s.kind == evicted || s.kind == capacity })
 }
 
 // edges are pairs of steps of which the first comes before the second.
@@ -57,6 +58,14 @@ type edges struct {
 func (e *edges) add(a, b int32) {
 	if a >= 0 && b >= 0 && a != b {
 		e.list = append(e.list, [2]int32{a, b})
+	}
+}
+
+// notBefore makes a step later.
+func (e *edges) notBefore(i int32, at time.Duration, call int, text string) {
+	if s := &e.m.steps[i]; s.from < at {
+		s.from = at
+		e.bounds[i].why = reason{text, call, at}
 	}
 }
 
@@ -146,7 +155,7 @@ func (e *edges) gone(i int32, c *call) {
 	case c.ends == Forever:
 		e.add(e.closed[s.call], i)
 	default:
-		s.from = max(s.from, min(c.ends, c.until()))
+		e.notBefore(i, min(c.ends, c.until()), s.call, "nothing can have ended its lock before {at}")
 	}
 }
 
@@ -188,7 +197,7 @@ func (e *edges) leaves(n int, before int32) {
 		}
 	}
 	if c := m.calls[n]; c.opens < Forever {
-		m.steps[before].from = max(m.steps[before].from, c.opens)
+		e.notBefore(before, c.opens, n, "{call} has it, until {at} at least")
 	}
 }
 
@@ -295,7 +304,7 @@ func (e *edges) values() {
 		if by, ok := steps[w]; ok {
 			e.add(by, int32(i))
 		} else {
-			s.from = max(s.from, m.writes[w].op.Invoked)
+			e.notBefore(int32(i), m.writes[w].op.Invoked, 0, "nobody asked to write that before {at}")
 			e.add(e.given[rank(w)], int32(i))
 		}
 		if m.phases[m.writes[w].phase].any() {
@@ -320,7 +329,7 @@ func (e *edges) narrow() string {
 			a, b := &steps[ab[0]], &steps[ab[1]]
 			if b.from < a.from {
 				b.from, again = a.from, true
-				e.bounds[ab[1]].after = ab[0]
+				e.bounds[ab[1]] = bound{ab[0], e.bounds[ab[1]].before, reason{}}
 			}
 			if b.from > b.to {
 				return e.contradiction(ab[1])
@@ -343,12 +352,20 @@ func (e *edges) narrow() string {
 
 // contradiction says what a step comes after, and what before.
 func (e *edges) contradiction(i int32) string {
-	text := "no place for " + e.m.steps[i].describe()
-	for n, j := 0, e.bounds[i].after; j >= 0 && n < 4; n, j = n+1, e.bounds[j].after {
-		text += fmt.Sprintf("\n  after %s", e.m.steps[j].describe())
+	m := e.m
+	text := "no order explains what clients were told\n  no place for " + m.steps[i].describe()
+	j := i
+	for n := 0; e.bounds[j].after >= 0 && n < 3; n++ {
+		j = e.bounds[j].after
+		text += "\n    after " + m.steps[j].describe()
 	}
-	for n, j := 0, e.bounds[i].before; j >= 0 && n < 4; n, j = n+1, e.bounds[j].before {
-		text += fmt.Sprintf("\n  before %s", e.m.steps[j].describe())
+	if why := e.bounds[j].why; why.text != "" {
+		text += ": " + m.say(m.init(), why)
+	}
+	j = i
+	for n := 0; e.bounds[j].before >= 0 && n < 3; n++ {
+		j = e.bounds[j].before
+		text += "\n    before " + m.steps[j].describe()
 	}
 	return text
 }

@@ -14,6 +14,13 @@ type path struct {
 // search is a step of the search. Where a step costs nothing, it takes that one and
 // no other: else it would try all orders of those who only look.
 func (m *model) search(s *state, x *step) (bool, *state) {
+	if !m.wide { // locks that exclude each other leave few choices
+		n, why := m.next(*s, x)
+		if why.text != "" {
+			return false, s
+		}
+		return true, &n
+	}
 	if x.after >= 0 && !s.path.has(x.after) {
 		return false, s
 	}
@@ -84,8 +91,8 @@ func (m *model) unmissed(s *state, x *step) bool {
 		return false
 	}
 	p := &m.phases[s.holders[i].phase]
-	if p.first < p.last {
-		return false // after it, what it may have written can not come any more
+	if p.first < p.last || p.any() {
+		return false // it can be that it writes yet, or is seen under another token
 	}
 	for k := s.path.first; k < len(m.steps) && m.steps[k].from <= x.to; k++ {
 		if k != x.index && !s.path.has(k) && m.steps[k].misses(x.call, p.token) {

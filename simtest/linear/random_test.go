@@ -30,22 +30,31 @@ func richShapeOf(r *rand.Rand) shape {
 
 // TestCorrectLocks: what a correct lock told its clients is always linearizable.
 func TestCorrectLocks(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		shape func(r *rand.Rand) shape
-	}{{"exclusive", shapeOf}, {"all", richShapeOf}} {
-		t.Run(tt.name, func(t *testing.T) { correctLocks(t, tt.shape) })
+	plain := map[Kind][]Outcome{
+		Lock: {Open, Granted, Cancelled}, Try: {Open, Granted, Busy, Cancelled},
+		Unlock: {Open, Released, NotHeld, GaveUp}, Renew: {Renewed, Lost},
 	}
+	all := map[Kind][]Outcome{
+		Upgrade: {Open, GaveUp, Done, Conflict}, Downgrade: {Open, GaveUp, Done},
+		Set: {Open, NotHeld, GaveUp, Done}, Delete: {Open, NotHeld, GaveUp, Done},
+		Read: {Done}, Inspect: {Done}, Evict: {Done, NotHeld}, Lock: {Capacity}, Try: {Capacity},
+	}
+	t.Run("exclusive", func(t *testing.T) { correctLocks(t, shapeOf, plain) })
+	t.Run("all", func(t *testing.T) { correctLocks(t, richShapeOf, all) })
 }
 
-func correctLocks(t *testing.T, shape func(*rand.Rand) shape) {
+func correctLocks(t *testing.T, shape func(*rand.Rand) shape, plays map[Kind][]Outcome) {
 	type told struct {
-		kind Kind
-		out  Outcome
+		Kind
+		Outcome
+	}
+	least, runs := 20, uint64(800)
+	if !thorough {
+		least, runs = 0, 40
 	}
 	seen := map[told]int{}
 	steps, sure, total, most := 0, 0, time.Duration(0), time.Duration(0)
-	for seed := range uint64(800) {
+	for seed := range runs {
 		sh := shape(rand.New(rand.NewPCG(seed, 1)))
 		h := generate(seed, sh).History
 		for _, o := range h.Ops {
@@ -60,12 +69,27 @@ func correctLocks(t *testing.T, shape func(*rand.Rand) shape) {
 		m, _ := newModel(h)
 		steps, sure = steps+len(m.steps), sure+len(m.sure)
 	}
-	t.Logf("%v; %d had to be ordered, %d were certain; %v in all, slowest %v", seen, steps, sure, total, most)
+	for k, outcomes := range plays {
+		for _, o := range outcomes {
+			if n := seen[told{k, o}]; n < least {
+				t.Errorf("%d times %v, %v: the generator does not play it", n, k, o)
+			}
+		}
+	}
+	t.Logf("%d had to be ordered, %d were certain; %v in all, slowest %v", steps, sure, total, most)
 }
 
-// BenchmarkCheck: 300 calls of 10 clients on one key, some of which crash.
+// BenchmarkCheck: 300 calls of 10 clients on one key, some of which crash: exclusive
+// locks, and everything else.
 func BenchmarkCheck(b *testing.B) {
-	h := generate(1, bench).History
+	all := bench
+	all.modes, all.changes, all.looks, all.closes, all.evicts, all.lost = readers, 0.7, 1, 0.2, 0.05, 0.005
+	b.Run("exclusive", func(b *testing.B) { benchmark(b, bench) })
+	b.Run("all", func(b *testing.B) { benchmark(b, all) })
+}
+
+func benchmark(b *testing.B, sh shape) {
+	h := generate(1, sh).History
 	m, _ := newModel(h)
 	b.ReportMetric(float64(len(h.Ops)), "operations")
 	b.ReportMetric(float64(len(m.steps)), "ordered")

@@ -11,7 +11,7 @@ import (
 func (m *model) say(s *state, why reason) string {
 	text := why.text
 	if strings.Contains(text, "{call}") {
-		if strings.HasPrefix(text, "{call}, ") { // has it, in full
+		if strings.HasPrefix(text, "{call}, ") && m.find(s, why.call) >= 0 { // has it, in full
 			text = strings.Replace(text, "{call}", m.has(s, why.call), 1)
 		} else {
 			c := m.calls[why.call]
