@@ -268,12 +268,31 @@ func TestUpgradeTwice(t *testing.T) {
 			go func() { up <- a.Upgrade(within(t, d)) }()
 			pass(20 * time.Millisecond)
 		}
-		wantErr(t, <-up, []error{context.DeadlineExceeded})
-		wantErr(t, <-up, []error{context.DeadlineExceeded})
+		// What comes later is carried out later, and says why.
+		const behind = "behind an Upgrade of this lock, which waits for: held by node-1 (shared)"
+		err := a.SetValue(within(t, 100*time.Millisecond), []byte("v"))
+		wantErr(t, err, []error{ErrUnavailable, context.DeadlineExceeded}, behind, "nothing was written")
+		wantErr(t, <-up, []error{ErrLocked, context.DeadlineExceeded}, "Upgrade \"k\": held by node-1 (shared)")
+		wantErr(t, <-up, []error{ErrLocked, context.DeadlineExceeded}, behind)
 		unlock(t, b)
 		if err := <-up; err != nil || a.Mode() != (Mode{}) {
 			t.Error(err, a.Mode())
 		}
+
+		// A Downgrade counts here at once, and for the others once the Upgrade is over.
+		unlock(t, a)
+		a, b = must(t, nodes[0], "k", Update()), must(t, nodes[1], "k", Shared())
+		ctx, giveUp := context.WithCancel(context.Background())
+		go func() { up <- a.Upgrade(ctx) }()
+		pass(20 * time.Millisecond)
+		err = a.Downgrade(within(t, time.Second))
+		wantErr(t, err, []error{ErrUnavailable, context.DeadlineExceeded}, behind, "goes on in the background")
+		giveUp()
+		wantErr(t, <-up, []error{ErrLocked, context.Canceled})
+		if err := a.Downgrade(within(t, time.Second)); err != nil || a.Mode().Kind != ModeShared {
+			t.Error(err, a.Mode())
+		}
+		unlock(t, a, b)
 	})
 }
 

@@ -52,7 +52,8 @@ func valueOf(v *ownership.Value) Value {
 // has at most 4096 bytes and is copied; an empty one is a value. Only who holds all
 // of the key writes it: an exclusive lock, or all permits of a semaphore. It
 // returns when the owner has confirmed the write, and that this lock held the key
-// then. The calls of one lock are carried out in their order.
+// then. The calls of one lock are carried out one after the other, so this one waits
+// for an [Lock.Upgrade] under way: give that one up first, by its ctx.
 //
 // A lock that does not hold the key, or not all of it, is ErrNotHolder: nothing was
 // written, and the text says who holds it now. If the lock had ended, the error is
@@ -102,7 +103,10 @@ func (l *Lock) write(ctx context.Context, what ownership.AlterCode, v []byte) er
 	const unknown = "; the value may have been written, or not"
 	if !a.wait(ctx) {
 		if last, gaveUp := l.leave(a, true); gaveUp {
-			return ended(ctx, ErrUnavailable, l.node.pendingText(l.node.partition(l.key), last)+unknown)
+			if l.unsent(last) {
+				return ended(ctx, ErrUnavailable, l.behind(last)+"; nothing was written")
+			}
+			return ended(ctx, ErrUnavailable, l.node.pendingText(l.node.partition(l.key), last.Pending)+unknown)
 		}
 	}
 	switch {
