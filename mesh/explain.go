@@ -226,6 +226,13 @@ func (k KeyState) String() string {
 // explain says whether a request would wait, and why.
 func (k KeyState) explain() string {
 	where := fmt.Sprintf(" (partition %d, owner %s)", k.Partition, k.Owner)
+	if id, is := strings.CutPrefix(k.Key, leasePrefix); is {
+		text := quote(k.Key) + " is the key of a lease, not to be asked for: lease " + quote(id) + " is "
+		if len(k.Holders) == 0 {
+			return text + "over, or never was" + where
+		}
+		return text + k.held() + where
+	}
 	switch {
 	case len(k.Holders) == 0 && k.Waiting == 0:
 		return quote(k.Key) + " is free: a request is granted at once" + where

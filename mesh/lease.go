@@ -87,7 +87,9 @@ func (o *options) checkLease() {
 	o.ttl = o.lease.ttl
 }
 
-// ID names the lease: 16 hexadecimal digits that no other lease has.
+// ID names the lease: 16 hexadecimal digits that no other lease has. In [Node.Locks]
+// and [Node.Inspect] it shows as the key "\x00lease/" and the ID, which its node holds;
+// [Node.Release] of that key's token ends the lease, as a loss of it.
 func (l *Lease) ID() string { return l.id }
 
 // TTL is that of the lease and of all its locks.

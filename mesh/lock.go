@@ -68,7 +68,7 @@ const (
 	Held     State = iota + 1
 	Jeopardy       // held, but renewals have failed: more than half of the TTL is gone
 	Lost           // no longer held; Err says why
-	Released       // given back by Unlock or Leave
+	Released       // given back: by Unlock, Leave, Revoke, Resign or Transfer
 )
 
 // String returns the name of the state.

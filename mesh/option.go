@@ -19,10 +19,9 @@ const (
 	ttlUnset      = time.Duration(math.MinInt64) // TTL was not given
 )
 
-// Option is an option of Lock, TryLock, LockAll and Do. Of two that say the same
-// thing the later one counts: two TTLs, or two modes (Shared, Permits, Update). An
-// Option may be used any number of times, by any
-// number of goroutines.
+// Option is an option of Lock, TryLock, LockAll, Do and Campaign. Of two that say the
+// same thing the later one counts: two TTLs, or two modes (Shared, Permits, Update).
+// An Option may be used any number of times, by any number of goroutines.
 type Option func(*options)
 
 type options struct {
