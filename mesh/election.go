@@ -195,6 +195,9 @@ func (t *Term) Deadline() time.Time { return t.lock.Deadline() }
 // Proclaim replaces the value that the leader has proclaimed. The errors are those of
 // [Lock.SetValue].
 func (t *Term) Proclaim(ctx context.Context, value []byte) error {
+	if wrong := checkValue(value); wrong != "" { // DeleteValue is none of a leader's
+		return &Error{"Proclaim", t.lock.key, invalid(wrong)}
+	}
 	return renamed("Proclaim", t.lock.SetValue(ctx, value))
 }
 

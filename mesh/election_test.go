@@ -345,6 +345,20 @@ func TestTransferToALock(t *testing.T) {
 	})
 }
 
+// A leader cannot delete its value, so no error says that it should.
+func TestProclaimNil(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		n := w.fleet(1)[0]
+		_, first := n.Election("e").Campaign(within(t, time.Second), nil)
+		for _, err := range []error{first, campaign(t, n, "v").Proclaim(within(t, time.Second), nil)} {
+			wantErr(t, err, []error{ErrInvalid}, "the value is nil")
+			if strings.Contains(err.Error(), "DeleteValue") {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // The error names each who waits once, and not all of them.
 func TestCandidates(t *testing.T) {
 	k := KeyState{Waiting: 70}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"unicode/utf8"
 )
 
 // The errors of this package, for errors.Is. What is returned says more: see
@@ -64,7 +65,11 @@ func (e *Error) Error() string {
 	}
 	key := e.Key
 	if len(key) > 64 {
-		key = key[:64] + "…"
+		cut := 64
+		for cut > 64-utf8.UTFMax && !utf8.RuneStart(key[cut]) { // not within a character
+			cut--
+		}
+		key = key[:cut] + "…"
 	}
 	return "lockmesh: " + e.Op + " " + quote(key) + ": " + e.Err.Error()
 }

@@ -373,7 +373,7 @@ func lostBecause(e ownership.Lost) error {
 func (l *Lock) denied(e ownership.Denied) error {
 	switch e.Code {
 	case ownership.DeniedCapacity:
-		return because(capacityText(e.Holder)+", "+heldBy(e.Holder, l.node.client), ErrCapacity)
+		return because(capacityText(e.Holder, l.node.client), ErrCapacity)
 	case ownership.DeniedLease:
 		return l.lease.over()
 	case ownership.DeniedSet:

@@ -73,6 +73,8 @@ func TestShared(t *testing.T) {
 
 		writer := lockLater(bg, nodes[2], "k")
 		late := []*locking{lockLater(bg, nodes[0], "k", Shared()), lockLater(bg, nodes[1], "k", Shared()), lockLater(bg, nodes[2], "k", Shared())}
+		_, err = nodes[2].TryLock(bg, "k", Shared())
+		wantErr(t, err, []error{ErrLocked}, "held by node-", "(shared), and others wait before it")
 		last := lockLater(bg, nodes[0], "k")
 		if _, err := nodes[1].TryLock(bg, "k", Shared()); !errors.Is(err, ErrLocked) {
 			t.Error("a reader passed a writer that waits:", err)
@@ -116,7 +118,7 @@ func TestPermits(t *testing.T) {
 		// Another size is refused while the key is held, waiting or not.
 		for _, opts := range [][]Option{{Permits(1, 4)}, {Shared()}, {}, {Update()}} {
 			_, err := nodes[2].Lock(bg, "k", opts...)
-			wantErr(t, err, []error{ErrCapacity}, "semaphore of 3 permits", "held by node-")
+			wantErr(t, err, []error{ErrCapacity}, "semaphore of 3 permits", "held by node-", "ask with the same number")
 		}
 
 		// A big one is not passed by small ones.
@@ -139,7 +141,7 @@ func TestPermits(t *testing.T) {
 		unlock(t, other)
 		exclusive := must(t, nodes[1], "k", Note("alone"))
 		_, err = nodes[0].TryLock(bg, "k", Permits(1, 3))
-		wantErr(t, err, []error{ErrCapacity}, "no semaphore", "held by node-1", "alone")
+		wantErr(t, err, []error{ErrCapacity}, "no semaphore", "held by node-1", "alone", "ask without Permits")
 		unlock(t, exclusive)
 	})
 }
@@ -449,7 +451,7 @@ func TestModeOptions(t *testing.T) {
 		{[]Option{Permits(1, 0)}, "1 to 1048576"},
 		{[]Option{Permits(1, 1<<20+1)}, "1 to 1048576"},
 		{[]Option{Permits(1<<33, 1<<33)}, "1 to 1048576"},
-		{[]Option{Delay(-1)}, "Delay is -1ns"},
+		{[]Option{Delay(-1)}, "Delay is -1ns; it may be from 0 to 1m0s (Params.MaxTTL)"},
 		{[]Option{Delay(p.MaxTTL + 1)}, "Params.MaxTTL"},
 	} {
 		if _, err := p.resolve("k", c.opts); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.want) {
