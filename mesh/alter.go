@@ -38,6 +38,10 @@ func (l *Lock) Mode() Mode {
 // the other, so this one is refused at once, and stays what it was: unlock it, and
 // lock anew. A lock for update is never refused.
 //
+// The calls of one lock that change it (Upgrade, Downgrade, SetValue, DeleteValue) are
+// carried out one after the other: those that come later wait until this Upgrade has
+// succeeded or is given up, which the end of its ctx does.
+//
 // When ctx ends first, nothing has changed and the error is ctx.Err() as well as
 // ErrLocked, if all it waited for was the other holders, or ErrUnavailable. It is
 // ErrLost or ErrReleased if the lock has ended, and ErrInvalid for a semaphore.
@@ -55,7 +59,10 @@ func (l *Lock) upgrade(ctx context.Context) error {
 	}
 	if !a.wait(ctx) {
 		if last, gaveUp := l.leave(a, true); gaveUp {
-			return l.node.unserved(ctx, l.key, last)
+			if last.upgrade != nil {
+				return ended(ctx, ErrLocked, l.behind(last))
+			}
+			return l.node.unserved(ctx, l.key, last.Pending)
 		}
 	}
 	if a.err == nil && a.result.Outcome == ownership.OutcomeBusy {
@@ -69,7 +76,8 @@ func (l *Lock) upgrade(ctx context.Context) error {
 // call on it is shared here, and those who wait for that are let in. The token
 // stays. It returns when the owner has confirmed that; when ctx ends first, the
 // error is ErrUnavailable as well as ctx.Err(), and the node goes on trying. A
-// shared lock is what it should be: the error is nil.
+// shared lock is what it should be: the error is nil. It is carried out after an
+// Upgrade of this lock that waits: give that one up first, by its ctx.
 //
 // The error is ErrLost or ErrReleased if the lock has ended, and ErrInvalid for a
 // semaphore.
@@ -86,7 +94,10 @@ func (l *Lock) downgrade(ctx context.Context) error {
 		return err
 	}
 	if !a.wait(ctx) {
-		if _, left := l.leave(a, false); left {
+		if last, left := l.leave(a, false); left {
+			if last.upgrade != nil {
+				return ended(ctx, ErrUnavailable, l.behind(last)+"; it goes on in the background")
+			}
 			return ended(ctx, ErrUnavailable, "the owner has not confirmed that the lock is shared; it goes on in the background")
 		}
 	}
@@ -159,10 +170,21 @@ func (a *alter) wait(ctx context.Context) bool {
 	}
 }
 
+// waited is what an alteration waited for whose call is over.
+type waited struct {
+	ownership.Pending
+	upgrade *alter // an Upgrade of the same lock, ahead of it, that waits for this; nil if none does
+}
+
+// behind says in words what an alteration waited for that is behind an Upgrade.
+func (l *Lock) behind(w waited) string {
+	return "it waits behind an Upgrade of this lock, which waits for: " + l.node.pendingText(l.node.partition(l.key), w.Pending)
+}
+
 // leave is for a call whose ctx is over. Its alteration is given up if undo says so,
 // else it goes on. It reports false when it was confirmed, or the lock ended, in the
 // same moment.
-func (l *Lock) leave(a *alter, undo bool) (last ownership.Pending, ok bool) {
+func (l *Lock) leave(a *alter, undo bool) (last waited, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := slices.Index(l.alters, a)
@@ -176,7 +198,30 @@ func (l *Lock) leave(a *alter, undo bool) (last ownership.Pending, ok bool) {
 			l.regrets, l.before = a.op, l.mode
 		}
 	}
-	return a.pending, true
+	last.Pending = a.pending
+	for _, b := range l.alters[:i] {
+		if b.pending.Reason.Code == ownership.ReasonQueued {
+			last = waited{b.pending, b}
+		}
+	}
+	return last, true
+}
+
+// unsent reports that an alteration that was given up behind an Upgrade was never
+// sent: then the Upgrade had not succeeded when the core heard of that.
+func (l *Lock) unsent(w waited) bool {
+	if w.upgrade == nil {
+		return false
+	}
+	for range 2 { // the first may come in the turn of the loop that hands over the Unchange, the second after it
+		l.node.ask(func(*loop) {})
+	}
+	select {
+	case <-w.upgrade.done:
+		return w.upgrade.err != nil // the lock ended, and what waited with it
+	default:
+		return true
+	}
 }
 
 // endAlters ends those under way when the lock ends. The caller holds mu.

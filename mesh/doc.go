@@ -82,6 +82,43 @@
 // holds all of the key, [Node.Value] is for anybody. It stays when the lock is
 // released or lost, and its token tells under which grant it was written.
 //
+// # Leases
+//
+// [Node.Lease] is a session: locks that are taken with [InLease] are renewed with it,
+// and end with it, by [Lease.Revoke] or when it or one of them is lost. One heir of a
+// crashed worker then finds all its keys free, or none.
+//
+// The word has three meanings here. A [Lease] is such a session; the lease of a lock is
+// its TTL, for which it is held without a word from its holder; the membership lease of
+// a node is the voters' leave to serve, without which it grants nothing.
+//
+// # Several keys
+//
+// [Node.LockAll] takes all of some keys or none. It asks for them in the order of their
+// bytes, each when it has the one before, so calls with overlapping sets neither wait
+// for each other in a circle nor starve (K11). That holds within one call: who holds a
+// lock already and asks for more may wait for ever, and ends that with ctx.
+//
+// # Elections
+//
+// [Node.Election] is an exclusive lock and its value. Who has it leads, once it has
+// proclaimed a value; the candidates wait in line, and [Election.Observe] tells everybody
+// else. The token of a [Term] is the fencing token, and its Done closes before another
+// can lead. [Term.Transfer] hands over to a candidate by name.
+//
+// # Contention
+//
+// Who holds a lock for long may let it go when others want it: [OnContended] is called
+// when somebody waits, and may unlock, downgrade or do nothing. It is a hint, soon and
+// not exact. [Delay] is the opposite: it keeps a key closed for a while after its holder
+// was lost.
+//
+// # Fencing
+//
+// A holder that is paused beyond its deadline may act before it looks. What it writes to
+// compares tokens and refuses a lower one than it has seen: [Fence] does that in memory,
+// and its comment shows it in SQL and over HTTP.
+//
 // # Looking
 //
 // [Node.Inspect] and [Node.Watch] tell of one key who holds it, who waits, its value

@@ -195,6 +195,9 @@ func (t *Term) Deadline() time.Time { return t.lock.Deadline() }
 // Proclaim replaces the value that the leader has proclaimed. The errors are those of
 // [Lock.SetValue].
 func (t *Term) Proclaim(ctx context.Context, value []byte) error {
+	if wrong := checkValue(value); wrong != "" { // DeleteValue is none of a leader's
+		return &Error{"Proclaim", t.lock.key, invalid(wrong)}
+	}
 	return renamed("Proclaim", t.lock.SetValue(ctx, value))
 }
 
@@ -210,11 +213,13 @@ func (t *Term) Resign(ctx context.Context) error {
 // means that it has proclaimed its value.
 //
 // If the candidate does not wait the error is ErrInvalid, and says who does; the term
-// goes on. It goes on too if ctx ends, or the node closes, before that is known. Once
+// goes on. Only the first 64 in line are looked at: to one that comes after them the
+// error is ErrInvalid too. It goes on too if ctx ends, or the node closes, before that is known. Once
 // it is over every error is ErrReleased, or ErrLost if the term was lost before, as
 // Err says. The candidate may have gone in the same moment: the error then says who
 // leads now. When ctx ends meanwhile, the error is ErrUnavailable and ctx.Err() as
-// well, and the hand-over goes on.
+// well, and the hand-over goes on. So it is with a node that waits in plain [Node.Lock]:
+// it has the key then, but proclaims nothing.
 func (t *Term) Transfer(ctx context.Context, candidate string) error {
 	if err := t.transfer(ctx, candidate); err != nil {
 		return &Error{"Transfer", t.lock.key, err}
@@ -246,12 +251,19 @@ func (t *Term) transfer(ctx context.Context, candidate string) error {
 // awaitHeir returns when the candidate leads, or is known not to.
 func (t *Term) awaitHeir(ctx context.Context, candidate string) error {
 	token := t.Token()
+	known := "whether " + candidate + " leads is not known"
 	for state, err := range t.election.node.Watch(ctx, t.lock.key) {
-		switch {
-		case err != nil && ctx.Err() != nil:
-			return because("the term is over; whether "+candidate+" leads is not known: "+err.Error(), ErrReleased, ErrUnavailable, err)
-		case err != nil:
-			return because("the term is over; whether "+candidate+" leads is not known: "+err.Error(), ErrReleased, err)
+		if err != nil {
+			why := err
+			var of *Error
+			if errors.As(err, &of) { // the Watch is no business of the caller's
+				why = of.Err
+			}
+			is := []error{ErrReleased, why}
+			if ctx.Err() != nil {
+				is = append(is, ErrUnavailable)
+			}
+			return because("the term is over; "+known+": "+why.Error(), is...)
 		}
 		next := slices.IndexFunc(state.Holders, func(h Holder) bool { return h.Token > token })
 		switch leader := leaderOf(state); {
@@ -262,18 +274,22 @@ func (t *Term) awaitHeir(ctx context.Context, candidate string) error {
 			return because("the term is over, and "+candidate+" has gone meanwhile: "+state.Holders[next].Node+" leads now", ErrReleased)
 		case leader.Token > token:
 			return nil
+		default:
+			known = candidate + " holds it and has proclaimed nothing yet"
 		}
 	}
-	return because("the term is over; whether "+candidate+" leads is not known", ErrReleased, ErrUnavailable)
+	return because("the term is over; "+known, ErrReleased, ErrUnavailable)
 }
 
 // candidates says that one does not wait for a key, and who does.
 func (k KeyState) candidates(but string) string {
 	var names []string
 	for _, w := range k.Queue {
-		names = append(names, w.Node)
+		if !slices.Contains(names, w.Node) {
+			names = append(names, w.Node)
+		}
 	}
-	list := strings.Join(names, ", ")
+	list := strings.Join(andMore(names[:min(mostNames, len(names))], len(names)), ", ")
 	switch {
 	case k.Waiting == 0:
 		return quote(but) + " does not wait in Campaign; nobody does"

@@ -330,6 +330,50 @@ func TestTransferToNobody(t *testing.T) {
 	}
 }
 
+// A node that waits for the key, and not in Campaign, holds it then and does not lead.
+func TestTransferToALock(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		nodes := w.fleet(3)
+		term := campaign(t, nodes[0], "from 0")
+		k := lockLater(context.Background(), nodes[1], term.election.Key())
+		pass(100 * time.Millisecond)
+		err := term.Transfer(within(t, time.Second), "node-1")
+		wantErr(t, err, []error{ErrReleased, ErrUnavailable, context.DeadlineExceeded}, "node-1 holds it and has proclaimed nothing yet")
+		if strings.Contains(err.Error(), "Watch") || !k.has() {
+			t.Error(err, k.err)
+		}
+	})
+}
+
+// A leader cannot delete its value, so no error says that it should.
+func TestProclaimNil(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		n := w.fleet(1)[0]
+		_, first := n.Election("e").Campaign(within(t, time.Second), nil)
+		for _, err := range []error{first, campaign(t, n, "v").Proclaim(within(t, time.Second), nil)} {
+			wantErr(t, err, []error{ErrInvalid}, "the value is nil")
+			if strings.Contains(err.Error(), "DeleteValue") {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// The error names each who waits once, and not all of them.
+func TestCandidates(t *testing.T) {
+	k := KeyState{Waiting: 70}
+	for i := range 64 {
+		k.Queue = append(k.Queue, Waiter{Node: fmt.Sprint("n", i/2%7)})
+	}
+	if got := k.candidates("x"); !strings.HasSuffix(got, "the first 64 of 70 that wait in Campaign: n0, n1, n2, n3, n4, 2 more") {
+		t.Error(got)
+	}
+	k.Queue, k.Waiting = k.Queue[:4], 4
+	if got := k.candidates("x"); !strings.HasSuffix(got, "those who do: n0, n1") {
+		t.Error(got)
+	}
+}
+
 // Transfer returns when the candidate has proclaimed its value, not before.
 func TestTransferWaitsForTheValue(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

@@ -207,13 +207,23 @@ func heldBy(h ownership.Holder, self ownership.ClientID) string {
 	return text + inBrackets(more)
 }
 
-// capacityText says what the capacity of a key is that is held so.
-func capacityText(h ownership.Holder) string {
+// busyText says why a try for this mode was refused.
+func busyText(h ownership.Holder, self ownership.ClientID, mode ownership.Mode) string {
+	text := heldBy(h, self)
+	if mode == ownership.Shared && (h.Mode == ownership.Shared || h.Mode == ownership.ForUpdate) && !h.Lost && h.Name != "" {
+		// It would fit beside the holder.
+		text += fmt.Sprintf(", and others wait before it (or it has %d holders, the most)", ownership.MaxHolders)
+	}
+	return text
+}
+
+// capacityText says what the capacity of a key is that is held so, and what to do.
+func capacityText(h ownership.Holder, self ownership.ClientID) string {
 	switch h.Mode {
 	case ownership.Exclusive, ownership.Shared, ownership.ForUpdate:
-		return "the key is no semaphore now"
+		return "the key is no semaphore now, " + heldBy(h, self) + "; ask without Permits, or when it is free"
 	}
-	return fmt.Sprintf("the key is a semaphore of %d permits now", h.Mode.Of)
+	return fmt.Sprintf("the key is a semaphore of %d permits now, %s; ask with the same number, or when it is free", h.Mode.Of, heldBy(h, self))
 }
 
 // String says in a few words who holds the key, since when and for how long at
@@ -226,6 +236,13 @@ func (k KeyState) String() string {
 // explain says whether a request would wait, and why.
 func (k KeyState) explain() string {
 	where := fmt.Sprintf(" (partition %d, owner %s)", k.Partition, k.Owner)
+	if id, is := strings.CutPrefix(k.Key, leasePrefix); is {
+		text := quote(k.Key) + " is the key of a lease, not to be asked for: lease " + quote(id) + " is "
+		if len(k.Holders) == 0 {
+			return text + "over, or never was" + where
+		}
+		return text + k.held() + where
+	}
 	switch {
 	case len(k.Holders) == 0 && k.Waiting == 0:
 		return quote(k.Key) + " is free: a request is granted at once" + where
@@ -263,17 +280,30 @@ func (k KeyState) held() string {
 	if len(k.Holders) == 0 {
 		return "held by nobody"
 	}
-	var who []string
-	for _, h := range k.Holders[:min(mostNames, len(k.Holders))] {
-		who = append(who, h.text(k.Read))
+	var who, lost, parts []string
+	var closed time.Duration
+	for _, h := range k.Holders {
+		if h.Lost {
+			lost, closed = append(lost, h.Node), max(closed, h.Remaining)
+		} else {
+			who = append(who, h.text(k.Read))
+		}
 	}
-	return "held by " + listed(andMore(who, len(k.Holders)), "and")
+	if n := len(who); n > 0 {
+		parts = append(parts, "held by "+listed(andMore(who[:min(mostNames, n)], n), "and"))
+	}
+	if n := len(lost); n > 0 {
+		verb := "its holder %s was"
+		if n > 1 {
+			verb = "its holders %s were"
+		}
+		verb = fmt.Sprintf(verb, listed(andMore(lost[:min(mostNames, n)], n), "and"))
+		parts = append(parts, fmt.Sprintf("closed for %v more, since %s lost (lock-delay)", span(closed), verb))
+	}
+	return strings.Join(parts, ", and ")
 }
 
 func (h Holder) text(now time.Time) string {
-	if h.Lost {
-		return fmt.Sprintf("%s until %v from now, for it was lost (lock-delay)", h.Node, span(h.Remaining))
-	}
 	var more []string
 	if h.Mode.Kind != ModeExclusive {
 		more = append(more, h.Mode.String())

@@ -43,6 +43,19 @@ func TestExplain(t *testing.T) {
 		s := must(t, nodes[0], key, Permits(1, 3))
 		says(nodes[2], "2 of 3 permits are free")
 		unlock(t, s)
+		lease, err := nodes[0].Lease(bg, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := nodes[0].Explain(bg, leasePrefix+lease.ID()); !strings.Contains(got, "is the key of a lease") || !strings.Contains(got, "held by node-0") || strings.Contains(got, "request") {
+			t.Error(got)
+		}
+		if err := lease.Revoke(bg); err != nil {
+			t.Error(err)
+		}
+		if got := nodes[0].Explain(bg, leasePrefix+lease.ID()); !strings.Contains(got, "is over") || strings.Contains(got, "request") {
+			t.Error(got)
+		}
 		if got := nodes[0].Explain(bg, ""); !strings.Contains(got, "the key is empty") {
 			t.Error(got)
 		}

@@ -138,7 +138,9 @@ func TestInspectText(t *testing.T) {
 		want string
 	}{
 		{KeyState{Holders: []Holder{hold(Holder{Node: "a"})}}, `"k" is held by a (token 7) for 1m30s, 12s left unless renewed; partition 17, owner x, replicas x, y, view 3`},
-		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Lost: true})}}, "held by a until 12s from now, for it was lost (lock-delay);"},
+		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Lost: true})}}, "closed for 12s more, since its holder a was lost (lock-delay);"},
+		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Mode: Mode{Kind: ModeShared}}), hold(Holder{Node: "b", Lost: true})}},
+			"held by a (shared, token 7) for 1m30s, 12s left unless renewed, and closed for 12s more, since its holder b was lost (lock-delay);"},
 		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Evicted: true})}}, "held by a (token 7) for 1m30s, told by an operator to let go within 12s;"},
 		{KeyState{Holders: []Holder{hold(Holder{Node: "a", Mode: Mode{ModePermits, 2, 3}}), hold(Holder{Node: "b", Mode: Mode{ModePermits, 1, 3}})},
 			Waiting: 1, Queue: []Waiter{{Node: "c", Mode: Mode{ModePermits, 2, 3}, Waited: 1500 * time.Millisecond}}},

@@ -79,6 +79,8 @@ func (o *options) checkLease() {
 	switch {
 	case o.lease == nil:
 		return
+	case o.lease.node == nil:
+		o.wrong = "InLease: the Lease is no lease of this node; Node.Lease makes one"
 	case o.ttl != ttlUnset && o.ttl != o.lease.ttl:
 		o.wrong = fmt.Sprintf("TTL is %v and that of the lease %v; a lock of a lease has the lease's: leave TTL out", o.ttl, o.lease.ttl)
 	case o.noRenew:
@@ -87,7 +89,9 @@ func (o *options) checkLease() {
 	o.ttl = o.lease.ttl
 }
 
-// ID names the lease: 16 hexadecimal digits that no other lease has.
+// ID names the lease: 16 hexadecimal digits that no other lease has. In [Node.Locks]
+// and [Node.Inspect] it shows as the key "\x00lease/" and the ID, which its node holds;
+// [Node.Release] of that key's token ends the lease, as a loss of it.
 func (l *Lease) ID() string { return l.id }
 
 // TTL is that of the lease and of all its locks.
@@ -276,7 +280,7 @@ func (l *Lease) ended(k *Lock, err error) {
 func (l *Lease) lose(k *Lock, err error) {
 	why := strings.TrimPrefix(err.Error(), "lock lost: ")
 	if k != l.anchor {
-		why = "its lock " + quote(k.key) + " was: " + why
+		why = "its lock " + quote(k.key) + " was lost: " + why
 	}
 	l.err = because("lease lost: "+why, err)
 	l.loses = because("lock lost: its lease was lost: "+why, err)

@@ -103,6 +103,7 @@ func TestLeaseRefuses(t *testing.T) {
 			text string
 		}{
 			{nodes[0], "k", []Option{InLease(nil)}, "nil"},
+			{nodes[0], "k", []Option{InLease(&Lease{})}, "no lease of this node"},
 			{nodes[1], "k", []Option{InLease(lease)}, "another node"},
 			{nodes[0], "k", []Option{InLease(lease), TTL(2 * time.Second)}, "TTL"},
 			{nodes[0], "k", []Option{TTL(2 * time.Second), InLease(lease)}, "TTL"},
@@ -315,7 +316,7 @@ func TestLeaseLosesOneLock(t *testing.T) {
 			nodes := w.fleet(3)
 			lease := mustLease(t, nodes[0], 30*time.Second)
 			a, b := must(t, nodes[0], "a", InLease(lease)), must(t, nodes[0], "b", InLease(lease))
-			key, token, text := "a", a.Token(), `lease lost: its lock "a" was: an operator`
+			key, token, text := "a", a.Token(), `lease lost: its lock "a" was lost: an operator`
 			if what == "lease" {
 				key, token, text = leasePrefix+lease.ID(), lease.anchor.Token(), "lease lost: an operator"
 			}

@@ -68,7 +68,7 @@ const (
 	Held     State = iota + 1
 	Jeopardy       // held, but renewals have failed: more than half of the TTL is gone
 	Lost           // no longer held; Err says why
-	Released       // given back by Unlock or Leave
+	Released       // given back: by Unlock, Leave, Revoke, Resign or Transfer
 )
 
 // String returns the name of the state.
@@ -373,7 +373,7 @@ func lostBecause(e ownership.Lost) error {
 func (l *Lock) denied(e ownership.Denied) error {
 	switch e.Code {
 	case ownership.DeniedCapacity:
-		return because(capacityText(e.Holder)+", "+heldBy(e.Holder, l.node.client), ErrCapacity)
+		return because(capacityText(e.Holder, l.node.client), ErrCapacity)
 	case ownership.DeniedLease:
 		return l.lease.over()
 	case ownership.DeniedSet:

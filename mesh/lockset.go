@@ -31,7 +31,11 @@ const maxSetKeys = 1024
 // the error names the key that it waited for (Error.Key) and who holds it. The
 // errors are Lock's, and ErrLost if a lock that it had was lost meanwhile. With
 // [NoRenew] a lock that it has runs out one TTL after it was granted, also while
-// LockAll still waits. No keys, more than 1024, or one key twice are ErrInvalid.
+// LockAll still waits. With [OnContended] f may run for a key that is held while
+// LockAll still waits for the rest; if f unlocks it the call ends with ErrReleased.
+//
+// The errors of Lock are ErrLocked, ErrUnavailable, ErrCapacity, ErrInvalid, ErrClosed
+// and what ended the lease. No keys, more than 1024, or one key twice are ErrInvalid.
 func (n *Node) LockAll(ctx context.Context, keys []string, opts ...Option) (*LockSet, error) {
 	sorted, o, err := n.setOptions(keys, opts)
 	if err != nil {

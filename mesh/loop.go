@@ -163,7 +163,7 @@ func (l *loop) on(e ownership.Event) {
 	case ownership.Granted:
 		l.lock(e.Handle, func(k *Lock) { k.onGranted(e) })
 	case ownership.Busy:
-		l.close(e.Handle, func(k *Lock) { k.onRefused(because(heldBy(e.Holder, l.n.client), ErrLocked)) })
+		l.close(e.Handle, func(k *Lock) { k.onRefused(because(busyText(e.Holder, l.n.client, k.mode), ErrLocked)) })
 	case ownership.Invalid:
 		l.close(e.Handle, func(k *Lock) { k.onRefused(invalid(e.Why)) })
 		l.endLook(e.Handle, answer{err: invalid(e.Why)})

@@ -73,6 +73,8 @@ func TestShared(t *testing.T) {
 
 		writer := lockLater(bg, nodes[2], "k")
 		late := []*locking{lockLater(bg, nodes[0], "k", Shared()), lockLater(bg, nodes[1], "k", Shared()), lockLater(bg, nodes[2], "k", Shared())}
+		_, err = nodes[2].TryLock(bg, "k", Shared())
+		wantErr(t, err, []error{ErrLocked}, "held by node-", "(shared), and others wait before it")
 		last := lockLater(bg, nodes[0], "k")
 		if _, err := nodes[1].TryLock(bg, "k", Shared()); !errors.Is(err, ErrLocked) {
 			t.Error("a reader passed a writer that waits:", err)
@@ -116,7 +118,7 @@ func TestPermits(t *testing.T) {
 		// Another size is refused while the key is held, waiting or not.
 		for _, opts := range [][]Option{{Permits(1, 4)}, {Shared()}, {}, {Update()}} {
 			_, err := nodes[2].Lock(bg, "k", opts...)
-			wantErr(t, err, []error{ErrCapacity}, "semaphore of 3 permits", "held by node-")
+			wantErr(t, err, []error{ErrCapacity}, "semaphore of 3 permits", "held by node-", "ask with the same number")
 		}
 
 		// A big one is not passed by small ones.
@@ -139,7 +141,7 @@ func TestPermits(t *testing.T) {
 		unlock(t, other)
 		exclusive := must(t, nodes[1], "k", Note("alone"))
 		_, err = nodes[0].TryLock(bg, "k", Permits(1, 3))
-		wantErr(t, err, []error{ErrCapacity}, "no semaphore", "held by node-1", "alone")
+		wantErr(t, err, []error{ErrCapacity}, "no semaphore", "held by node-1", "alone", "ask without Permits")
 		unlock(t, exclusive)
 	})
 }
@@ -268,12 +270,31 @@ func TestUpgradeTwice(t *testing.T) {
 			go func() { up <- a.Upgrade(within(t, d)) }()
 			pass(20 * time.Millisecond)
 		}
-		wantErr(t, <-up, []error{context.DeadlineExceeded})
-		wantErr(t, <-up, []error{context.DeadlineExceeded})
+		// What comes later is carried out later, and says why.
+		const behind = "behind an Upgrade of this lock, which waits for: held by node-1 (shared)"
+		err := a.SetValue(within(t, 100*time.Millisecond), []byte("v"))
+		wantErr(t, err, []error{ErrUnavailable, context.DeadlineExceeded}, behind, "nothing was written")
+		wantErr(t, <-up, []error{ErrLocked, context.DeadlineExceeded}, "Upgrade \"k\": held by node-1 (shared)")
+		wantErr(t, <-up, []error{ErrLocked, context.DeadlineExceeded}, behind)
 		unlock(t, b)
 		if err := <-up; err != nil || a.Mode() != (Mode{}) {
 			t.Error(err, a.Mode())
 		}
+
+		// A Downgrade counts here at once, and for the others once the Upgrade is over.
+		unlock(t, a)
+		a, b = must(t, nodes[0], "k", Update()), must(t, nodes[1], "k", Shared())
+		ctx, giveUp := context.WithCancel(context.Background())
+		go func() { up <- a.Upgrade(ctx) }()
+		pass(20 * time.Millisecond)
+		err = a.Downgrade(within(t, time.Second))
+		wantErr(t, err, []error{ErrUnavailable, context.DeadlineExceeded}, behind, "goes on in the background")
+		giveUp()
+		wantErr(t, <-up, []error{ErrLocked, context.Canceled})
+		if err := a.Downgrade(within(t, time.Second)); err != nil || a.Mode().Kind != ModeShared {
+			t.Error(err, a.Mode())
+		}
+		unlock(t, a, b)
 	})
 }
 
@@ -430,7 +451,7 @@ func TestModeOptions(t *testing.T) {
 		{[]Option{Permits(1, 0)}, "1 to 1048576"},
 		{[]Option{Permits(1, 1<<20+1)}, "1 to 1048576"},
 		{[]Option{Permits(1<<33, 1<<33)}, "1 to 1048576"},
-		{[]Option{Delay(-1)}, "Delay is -1ns"},
+		{[]Option{Delay(-1)}, "Delay is -1ns; it may be from 0 to 1m0s (Params.MaxTTL)"},
 		{[]Option{Delay(p.MaxTTL + 1)}, "Params.MaxTTL"},
 	} {
 		if _, err := p.resolve("k", c.opts); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.want) {

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -304,6 +305,7 @@ func TestInvalidCalls(t *testing.T) {
 			"empty key":   {"", nil, "the key is empty"},
 			"long key":    {strings.Repeat("k", 513), nil, "513 bytes"},
 			"no TTL":      {"k", []Option{TTL(0)}, "TTL is 0s"},
+			"least TTL":   {"k", []Option{TTL(math.MinInt64)}, "must be above 0"},
 			"TTL below 0": {"k", []Option{TTL(-1)}, "must be above 0"},
 			"long TTL":    {"k", []Option{TTL(61 * time.Second)}, "MaxTTL is 1m0s"},
 			"long note":   {"k", []Option{Note(strings.Repeat("n", 257))}, "257 bytes"},

@@ -19,10 +19,9 @@ const (
 	ttlUnset      = time.Duration(math.MinInt64) // TTL was not given
 )
 
-// Option is an option of Lock, TryLock, LockAll and Do. Of two that say the same
-// thing the later one counts: two TTLs, or two modes (Shared, Permits, Update). An
-// Option may be used any number of times, by any
-// number of goroutines.
+// Option is an option of Lock, TryLock, LockAll, Do and Campaign. Of two that say the
+// same thing the later one counts: two TTLs, or two modes (Shared, Permits, Update).
+// An Option may be used any number of times, by any number of goroutines.
 type Option func(*options)
 
 type options struct {
@@ -42,7 +41,7 @@ type options struct {
 // crashes or is cut off keeps its locks from others for this long. Renewals go
 // out every third of it. Default: 15 seconds, or Params.MaxTTL if that is less.
 // A TTL of 0 or less, or above Params.MaxTTL, is ErrInvalid.
-func TTL(d time.Duration) Option { return func(o *options) { o.ttl = d } }
+func TTL(d time.Duration) Option { return func(o *options) { o.ttl = max(d, ttlUnset+1) } }
 
 // NoRenew lets the lock run out one TTL after it was granted, unless
 // [Lock.Renew] is called.
@@ -124,7 +123,7 @@ func (p Params) resolve(key string, opts []Option) (options, error) {
 	case o.ttl > p.MaxTTL:
 		return o, invalid(fmt.Sprintf("TTL is %v; the mesh's Params.MaxTTL is %v, and no lease may be longer", o.ttl, p.MaxTTL))
 	case o.delay < 0 || o.delay > p.MaxTTL:
-		return o, invalid(fmt.Sprintf("Delay is %v; use 0 to the mesh's Params.MaxTTL, %v", o.delay, p.MaxTTL))
+		return o, invalid(fmt.Sprintf("Delay is %v; it may be from 0 to %v (Params.MaxTTL)", o.delay, p.MaxTTL))
 	case len(o.note) > maxNoteBytes:
 		return o, invalid(fmt.Sprintf("the note has %d bytes; at most %d are kept", len(o.note), maxNoteBytes))
 	case !utf8.ValidString(o.note):

@@ -52,7 +52,8 @@ func valueOf(v *ownership.Value) Value {
 // has at most 4096 bytes and is copied; an empty one is a value. Only who holds all
 // of the key writes it: an exclusive lock, or all permits of a semaphore. It
 // returns when the owner has confirmed the write, and that this lock held the key
-// then. The calls of one lock are carried out in their order.
+// then. The calls of one lock are carried out one after the other, so this one waits
+// for an [Lock.Upgrade] under way: give that one up first, by its ctx.
 //
 // A lock that does not hold the key, or not all of it, is ErrNotHolder: nothing was
 // written, and the text says who holds it now. If the lock had ended, the error is
@@ -63,6 +64,9 @@ func valueOf(v *ownership.Value) Value {
 // then have happened, or not; it does not happen after a later one of this lock.
 func (l *Lock) SetValue(ctx context.Context, v []byte) error {
 	if wrong := checkValue(v); wrong != "" {
+		if v == nil {
+			wrong += "; DeleteValue deletes it"
+		}
 		return &Error{"SetValue", l.key, invalid(wrong)}
 	}
 	if err := l.write(ctx, ownership.AlterValue, bytes.Clone(v)); err != nil {
@@ -84,7 +88,7 @@ func (l *Lock) DeleteValue(ctx context.Context) error {
 func checkValue(v []byte) string {
 	switch {
 	case v == nil:
-		return "the value is nil; an empty one is []byte{}, and DeleteValue deletes it"
+		return "the value is nil; an empty one is []byte{}"
 	case len(v) > maxValueBytes:
 		return fmt.Sprintf("the value has %d bytes; a value has at most %d: keep a larger one elsewhere, and its address here", len(v), maxValueBytes)
 	}
@@ -95,14 +99,17 @@ func (l *Lock) write(ctx context.Context, what ownership.AlterCode, v []byte) er
 	a, err := l.startWrite(ctx, what, v)
 	switch {
 	case a == nil && ctx.Err() != nil && err == nil:
-		return ended(ctx, ErrUnavailable, "ended before it was written; nothing was")
+		return ended(ctx, ErrUnavailable, "ended before the call, so the owner was not asked; nothing was written")
 	case a == nil:
 		return l.notHolder(ctx, err)
 	}
 	const unknown = "; the value may have been written, or not"
 	if !a.wait(ctx) {
 		if last, gaveUp := l.leave(a, true); gaveUp {
-			return ended(ctx, ErrUnavailable, l.node.pendingText(l.node.partition(l.key), last)+unknown)
+			if l.unsent(last) {
+				return ended(ctx, ErrUnavailable, l.behind(last)+"; nothing was written")
+			}
+			return ended(ctx, ErrUnavailable, l.node.pendingText(l.node.partition(l.key), last.Pending)+unknown)
 		}
 	}
 	switch {
@@ -131,7 +138,11 @@ func (l *Lock) startWrite(ctx context.Context, what ownership.AlterCode, v []byt
 func (l *Lock) notHolder(ctx context.Context, gone error) error {
 	who := l.node.whoHolds(ctx, l.key)
 	if gone == nil {
-		return because(fmt.Sprintf("this lock (%v) does not hold all of the key: only who does writes its value; %s", l.Mode(), who), ErrNotHolder)
+		mode, advice := l.Mode(), "only who does writes its value"
+		if mode.Kind == ModeShared || mode.Kind == ModeUpdate {
+			advice = "Upgrade it first"
+		}
+		return because(fmt.Sprintf("this lock (%v) does not hold all of the key: %s; %s", mode, advice, who), ErrNotHolder)
 	}
 	return because("only who holds the key writes its value: "+gone.Error()+"; "+who, ErrNotHolder, gone)
 }
@@ -141,6 +152,9 @@ const askFor = time.Second
 
 // whoHolds says in words who holds a key now, if that can be known soon.
 func (n *Node) whoHolds(ctx context.Context, key string) string {
+	if ctx.Err() != nil {
+		return "who holds it now is not known: ctx was over, so its owner was not asked"
+	}
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	a, err := n.lookAt(ctx, key)

@@ -113,7 +113,7 @@ func TestNotHolder(t *testing.T) {
 
 		a, b := must(t, nodes[1], key, Shared(), Note("reader a")), must(t, nodes[2], key, Update())
 		for _, l := range []*Lock{a, b} {
-			wantErr(t, l.SetValue(bg, []byte("v")), []error{ErrNotHolder}, "does not hold all of the key", "node-1", "reader a", "node-2")
+			wantErr(t, l.SetValue(bg, []byte("v")), []error{ErrNotHolder}, "does not hold all of the key", "Upgrade it first", "node-1", "reader a", "node-2")
 			wantErr(t, l.DeleteValue(bg), []error{ErrNotHolder})
 		}
 		unlock(t, a, b)
@@ -176,7 +176,7 @@ func TestValueUnconfirmed(t *testing.T) {
 
 		over, cancel := context.WithCancel(bg)
 		cancel()
-		wantErr(t, l.SetValue(over, []byte("third")), []error{ErrUnavailable, context.Canceled}, "nothing was")
+		wantErr(t, l.SetValue(over, []byte("third")), []error{ErrUnavailable, context.Canceled}, "the owner was not asked; nothing was written")
 		wantValue(t, nodes, key, "second", l.Token())
 
 		// The lock ends first.

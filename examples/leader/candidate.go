@@ -52,7 +52,7 @@ func candidate(name, seed string) error {
 }
 
 // work is what the leader does, and nobody else at the same time. ctx ends with the term: when it is given
-// up, or when its lease runs out, network or not. What the jobs write to should compare tokens all the same,
+// up, or when its TTL runs out, network or not. What the jobs write to should compare tokens all the same,
 // as in examples/invoices: a process may stand still between its look at ctx and its write.
 func work(ctx context.Context) (jobs int) {
 	tick := time.NewTicker(100 * time.Millisecond)

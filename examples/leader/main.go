@@ -1,12 +1,12 @@
 // Leader: three processes campaign for one election. The leader is killed, and another one leads when its
-// lease has run out; that one hands over to a candidate by name; those after it resign.
+// TTL has run out; that one hands over to a candidate by name; those after it resign.
 //
 //	go run ./examples/leader
 //
 // It needs no flags and no services and takes about 10 seconds. One sees what the candidates ann, bob and
 // cat say, each a process with a node of the mesh, and what the observer does, the process that was started:
 // it tells who leads, kills the first leader (SIGKILL), starts it again, and asks the next ones to hand over
-// and to resign, at the address that each has proclaimed. The second one leads when the lease has run out: 3
+// and to resign, at the address that each has proclaimed. The second one leads when the TTL has run out: 3
 // seconds, or 4, when it was counted anew because the mesh had to replace the dead node. The last line is
 //
 //	leader: 4 terms, each with a higher token; 1 leader killed, 1 handed over, 2 resigned
@@ -120,7 +120,7 @@ func (o *observer) story(ctx context.Context) error {
 		switch terms {
 		case 1:
 			dead, killed = leader.Name, time.Now()
-			say("%s is killed (SIGKILL); the others wait for its lease of %v to run out", dead, leaseTTL)
+			say("%s is killed (SIGKILL); the others wait for its TTL of %v to run out", dead, leaseTTL)
 			err = o.kill(dead)
 		case 2: // another candidate waits already, and the one that starts again waits behind it
 			say("%s is started again, and %s is asked to hand over to it by name", dead, leader.Name)

@@ -57,7 +57,7 @@ func TestWholeRun(t *testing.T) {
 	rest := string(stdout)
 	for _, line := range []string{ // in this order, with others in between
 		"observer: " + first + " leads, and serves at 127.0.0.1:",
-		"observer: " + first + " is killed (SIGKILL)",
+		"observer: " + first + " is killed (SIGKILL); the others wait for its TTL of 3s to run out",
 		"observer: " + second + " leads, ",
 		"observer: " + first + " is started again, and " + second + " is asked to hand over to it by name\n",
 		"observer: " + first + " leads, and serves at 127.0.0.1:",

@@ -1,11 +1,11 @@
 // Limiter: an external API bears 3 calls at a time. Five processes, with two workers each, share these 3 by a
-// semaphore. One process is killed in the middle of a call; its permit comes back when its lease has run out.
+// semaphore. One process is killed in the middle of a call; its permit comes back when its TTL has run out.
 //
 //	go run ./examples/limiter
 //
 // It needs no flags and no services and takes about 10 seconds. One sees, second by second, how many calls
 // there are: 3 at a time; then 2, and 1 as soon as the dead process's other worker, which still waits in line,
-// has had its turn; then 3 again. That takes 2 seconds, the lease, or 3, when it was counted anew because the
+// has had its turn; then 3 again. That takes 2 seconds, the TTL, or 3, when it was counted anew because the
 // mesh had to replace the dead node. The API is this process. It knows nothing of locks, and what it has
 // counted is the last line:
 //
@@ -156,7 +156,7 @@ func (a *api) begin(caller string) bool {
 	case a.dead == "" && a.calls >= allCalls/3 && a.busy[caller] == 1:
 		a.dead, a.died = caller, time.Now()
 		a.callers[caller].Kill()
-		fmt.Printf("process %s is killed (SIGKILL) in the middle of a call; its permit is gone until its lease of %v is over\n", caller, leaseTTL)
+		fmt.Printf("process %s is killed (SIGKILL) in the middle of a call; its permit is gone until its TTL of %v is over\n", caller, leaseTTL)
 	case a.dead != "" && a.whole.IsZero() && a.busy[a.dead] == 0 && a.now == atOnce:
 		a.whole = time.Now()
 		fmt.Printf("the permit is back, %.1f seconds after the kill\n", a.whole.Sub(a.died).Seconds())

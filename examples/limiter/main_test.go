@@ -35,7 +35,7 @@ func TestWholeRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
-		`process \d is killed \(SIGKILL\) in the middle of a call; .*`,
+		`process \d is killed \(SIGKILL\) in the middle of a call; its permit is gone until its TTL of 2s is over`,
 		`the permit is back, \d+\.\d seconds after the kill`,
 		`limiter: 150 calls by 10 workers in 5 processes, never more than 3 at a time, in \d+\.\d seconds; 1 process killed`,
 	} {
