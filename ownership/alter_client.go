@@ -126,7 +126,7 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 		}
 		ch.reason = m.Reason
 	case OutcomeAltered, OutcomeBusy, OutcomeNotHeld, OutcomeInvalid:
-		done, mode := *ch, h.mode
+		done, mode, before := *ch, h.mode, h.token
 		if m.Outcome == OutcomeAltered {
 			h.token = max(h.token, m.Token)
 			if done.what == AlterMode {
@@ -138,6 +138,9 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 					h.mode = later.mode
 				}
 			}
+		}
+		if done.undo && m.Outcome == OutcomeAltered && m.Token > before {
+			c.notify(Altered{Handle: h.handle, Outcome: m.Outcome, Mode: mode, Token: h.token})
 		}
 		if !done.undo {
 			c.notify(Altered{Handle: h.handle, Op: done.op, Outcome: m.Outcome, Mode: mode, Token: h.token, Holder: m.Holder})

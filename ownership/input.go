@@ -195,7 +195,8 @@ const (
 // Altered: what became of a Change. With OutcomeAltered it is done: the lock has
 // Mode and Token. With OutcomeBusy an upgrade is refused, since the holder and
 // Holder would wait for each other; with OutcomeNotHeld a value is, since the lock
-// is not, or not exclusively, held at its owner.
+// is not, or not exclusively, held at its owner. Op 0 is no Change: one that was given
+// up had been carried out and is taken back, and the token has risen.
 type Altered struct {
 	Handle  Handle
 	Op      uint64

@@ -11,6 +11,9 @@ import (
 
 // altered: a change that is answered was the first of those that are open.
 func (ch *Checker) altered(c *Call, e ownership.Altered) {
+	if e.Op == 0 {
+		return // a change that was given up had been carried out, and is taken back
+	}
 	i := slices.IndexFunc(c.Changes, func(a *Alteration) bool { return a.Op == e.Op })
 	if i < 0 || c.Changes[i].Answered != 0 || c.Changes[i].GivenUp != 0 || c.Unlock != 0 || c.Ended != 0 {
 		ch.fail("memory", []*Call{c}, "%s is told of change %d of %q, which is over", c.Node, e.Op, c.Key)
