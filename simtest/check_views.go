@@ -258,14 +258,15 @@ func (ch *Checker) oneMesh(n *Node) {
 // of the view that drops it know that view. Those that have died may have known.
 func (ch *Checker) leftBehind(n *Node) {
 	v := n.Core.View()
-	if v.Member(n.Core.ID()) != nil { // it just stops: everybody else must have resigned too
-		if ch.chain != nil && ch.chain.Mesh == v.Mesh && ch.chain.Epoch > v.Epoch {
-			v = ch.chain // which who told it so may know
-		}
-		for _, m := range v.Members {
-			if o := ch.w.ByID(m.ID); o != nil && !o.leaving {
-				ch.fail("heal", nil, "%s just stops at epoch %d, and %s has not resigned", n, v.Epoch, o)
+	if v.Member(n.Core.ID()) != nil { // it just stops: in a view that somebody knows all others must have resigned too
+		stays := ch.staysIn(v)
+		for e := v.Epoch + 1; stays != nil && ch.views[viewID{v.Mesh, e}] != nil; e++ {
+			if ch.staysIn(ch.views[viewID{v.Mesh, e}]) == nil {
+				stays = nil
 			}
+		}
+		if stays != nil {
+			ch.fail("heal", nil, "%s just stops at epoch %d, and %s has not resigned", n, v.Epoch, stays)
 		}
 		return
 	}
@@ -284,6 +285,16 @@ func (ch *Checker) leftBehind(n *Node) {
 	if know <= len(v.Voters)/2 {
 		ch.fail("heal", nil, "%s has left, and of %d voters of epoch %d, which drops it, %d know that", n, len(v.Voters), v.Epoch, know)
 	}
+}
+
+// staysIn is a member of a view that runs and has not resigned, nil if there is none.
+func (ch *Checker) staysIn(v *ownership.View) *Node {
+	for _, m := range v.Members {
+		if o := ch.w.ByID(m.ID); o != nil && !o.leaving {
+			return o
+		}
+	}
+	return nil
 }
 
 // founds: a first view is proposed with nodes that said within the last second that

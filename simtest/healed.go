@@ -39,6 +39,7 @@ func (s *swarm) mustRest() bool {
 		return false
 	}
 	if s.started < 40 {
+		s.aside()
 		s.startNode(joiner, false)
 		if !s.restWithin(Bound(s.Params)) {
 			return false

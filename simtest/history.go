@@ -34,9 +34,6 @@ func (ch *Checker) Linear(timeout time.Duration) []Failure {
 	var failures []Failure
 	end := time.Now().Add(timeout)
 	for _, key := range ch.names {
-		if ch.keys[key].tangled() {
-			continue
-		}
 		left := time.Until(end)
 		if left == 0 {
 			left = -1 // 0 would be for ever
@@ -75,20 +72,6 @@ func (ch *Checker) History(key string) linear.History {
 	}
 	h.Lost = ch.losses[partitionOf(key, ch.params())]
 	return h
-}
-
-// tangled says that of one call several changes were never answered: package linear
-// does not try all that may have become of them.
-func (k *keyHistory) tangled() bool {
-	return slices.ContainsFunc(k.calls, func(c *Call) bool {
-		n := 0
-		for _, a := range c.Changes {
-			if a.Answered == 0 {
-				n++
-			}
-		}
-		return n > 1
-	})
 }
 
 // callIDs numbers calls by their handles, or from 1 if two nodes have used the

@@ -31,6 +31,7 @@ func (s *swarm) mustWork(victim *Node) bool {
 	s.leaveOneFault(victim)
 	s.letGoAll()
 	s.RunFor(Bound(s.Params) / 4)
+	s.aside()
 	// Everybody else asks for every key.
 	up := ch.running()
 	if len(up) == 0 || ch.failed() {

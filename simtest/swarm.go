@@ -142,7 +142,7 @@ func newSwarm(seed uint64, opt Options) *swarm {
 	s.grip = pick(r, s.pace/10, s.pace/2, 2*s.pace, p.MaxTTL)
 	s.patience = pick(r, 4*s.pace, 20*s.pace, 2*ttl)
 	s.gap = pick(r, ttl/4, ttl, 3*ttl)
-	s.early = r.IntN(6) == 0
+	s.early = r.IntN(5) == 0
 	s.beyond = r.IntN(10) == 0
 	if s.early && r.IntN(2) == 0 {
 		s.extra = r.IntN(seats(n)/2 + 1) // fewer than n + a majority of the first voters may be founding at once
@@ -170,6 +170,10 @@ func (s *swarm) setUp() {
 		spread = 10 * time.Second
 	}
 	n := s.founders
+	race := s.early && n >= 3 && s.r.IntN(3) == 0 // two of them may get enough
+	if race {
+		s.extra = max(1, s.extra)
+	}
 	if s.on("growth") {
 		n, s.extra = 1, 0
 	}
@@ -184,7 +188,7 @@ func (s *swarm) setUp() {
 	}
 	if s.early {
 		s.begin()
-		s.foundBadly(n + s.extra)
+		s.foundBadly(n+s.extra, race)
 	} else {
 		s.awaitView(10)
 	}
@@ -192,8 +196,12 @@ func (s *swarm) setUp() {
 
 // foundBadly disturbs founding: the two nodes that would found first do not hear each
 // other, or one of those that have said that they are free dies.
-func (s *swarm) foundBadly(starts int) {
-	switch s.r.IntN(3) {
+func (s *swarm) foundBadly(starts int, race bool) {
+	how := s.r.IntN(3)
+	if race {
+		how = 0
+	}
+	switch how {
 	case 0:
 		var names []string
 		for i := range starts {
