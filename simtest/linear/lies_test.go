@@ -85,10 +85,6 @@ func (m moment) fits(mode Mode) bool {
 	return sum <= uint64(mode.of())
 }
 
-func (m moment) sole() bool {
-	return len(m.holders) == 1 && m.holders[0].Mode.weight() == m.holders[0].Mode.of() && !m.holders[0].Lost
-}
-
 // last is the highest token given before the moment.
 func (l *liar) last() uint64 {
 	last := uint64(0)
