@@ -18,9 +18,9 @@ const unlockFor = 2 * time.Second
 // Leave give the lock away. fn must not call Leave itself and wait for it.
 //
 // Do returns the error of the locking, and then fn was not called; else fn's
-// error, joined with what ended the lock if that was not fn itself: ErrLost, or
-// ErrClosed if the node was closed, or left without being given the time to wait
-// for fn. So nil means that fn ran under the lock from its beginning to its end.
+// error, joined with what ended the lock if that was not fn itself: ErrLost,
+// ErrReleased if its lease was revoked, or ErrClosed if the node was closed, or
+// left without being given the time to wait for fn. So nil means that fn ran under the lock from its beginning to its end.
 // Do waits for the release to be confirmed, once ctx is over two seconds at most;
 // a release that is not confirmed goes on in the background and is no error. If
 // fn panics, the lock is released and the panic goes on.
@@ -55,7 +55,7 @@ func (n *Node) Do(ctx context.Context, key string, fn func(ctx context.Context, 
 		}
 		n.jobs.end(job) // Leave need not wait for the owner's word too
 		lost := l.unlockFor(ctx, returned)
-		if errors.Is(ended, ErrClosed) && lost == nil {
+		if lost == nil && (errors.Is(ended, ErrClosed) || ended == errRevoked) {
 			lost = ended
 		}
 		if returned {

@@ -4,32 +4,42 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"unicode/utf8"
 )
 
 // The errors of this package, for errors.Is. What is returned says more: see
 // [Error].
 var (
-	// ErrLocked: somebody else holds the key. TryLock returns it, and Lock when
-	// ctx ended while it waited its turn.
+	// ErrLocked: somebody else holds the key, or is before the caller in line.
+	// TryLock returns it at once; Lock, LockAll, Do, Campaign and Upgrade when ctx
+	// ended while they waited their turn; Upgrade also at once, when it would wait
+	// for one that waits for it.
 	ErrLocked = errors.New("locked by another holder")
 
-	// ErrLost: the lock is no longer held, and not because of Unlock.
+	// ErrLost: the lock, lease or term is no longer held, and its holder has not
+	// given it back: it has run out, an operator has released it, its lease was
+	// lost, or the node was closed. The text says which.
 	ErrLost = errors.New("lock lost")
 
-	// ErrReleased: the lock was given back by Unlock or Leave.
+	// ErrReleased: the lock, lease or term was given back: by Unlock, Leave, Revoke,
+	// Resign or Transfer.
 	ErrReleased = errors.New("lock released")
 
 	// ErrUnavailable: the call could not be served before its ctx ended: no
 	// view, no quorum, or an owner that does not answer. errors.Is holds for
-	// the error of the ctx as well.
+	// the error of the ctx as well. Two have no ctx that ended: a write whose lock
+	// ended before it was confirmed (ErrLost or ErrReleased as well), and a Leave
+	// that no majority of the voters answered.
 	ErrUnavailable = errors.New("unavailable")
 
-	// ErrCapacity: the key is a semaphore of another size than the one asked
-	// for. No call of this version returns it: it goes with semaphores.
+	// ErrCapacity: the key is held with another capacity than the one asked for:
+	// as a semaphore of another size, or as none. When it is free again, whoever
+	// comes first decides.
 	ErrCapacity = errors.New("capacity differs")
 
-	// ErrNotHolder: only the exclusive holder may do that. No call of this
-	// version returns it: it goes with values.
+	// ErrNotHolder: only the exclusive holder may do that (SetValue,
+	// DeleteValue), or nobody holds the key with that token (Release). Nothing
+	// was changed, and the text says who holds the key.
 	ErrNotHolder = errors.New("not the holder")
 
 	// ErrClosed: the node has been closed or is leaving.
@@ -55,7 +65,11 @@ func (e *Error) Error() string {
 	}
 	key := e.Key
 	if len(key) > 64 {
-		key = key[:64] + "…"
+		cut := 64
+		for cut > 64-utf8.UTFMax && !utf8.RuneStart(key[cut]) { // not within a character
+			cut--
+		}
+		key = key[:cut] + "…"
 	}
 	return "lockmesh: " + e.Op + " " + quote(key) + ": " + e.Err.Error()
 }

@@ -172,3 +172,256 @@ func ExampleNode_Health() {
 	fmt.Println(node.Health().Serving)
 	// Output: true
 }
+
+// Many read, one writes.
+func ExampleShared() {
+	node := alone()
+	defer node.Close()
+	ctx := context.Background()
+
+	first, _ := node.Lock(ctx, "prices", mesh.Shared())
+	second, _ := node.Lock(ctx, "prices", mesh.Shared())
+	fmt.Println(first.Mode(), second.Mode())
+
+	_, err := node.TryLock(ctx, "prices") // exclusively
+	fmt.Println(errors.Is(err, mesh.ErrLocked))
+	first.Unlock(ctx)
+	second.Unlock(ctx)
+	// Output:
+	// shared shared
+	// true
+}
+
+// A semaphore keeps a fleet to three calls at a time.
+func ExamplePermits() {
+	node := alone()
+	defer node.Close()
+	ctx := context.Background()
+
+	for range 3 {
+		if _, err := node.Lock(ctx, "api", mesh.Permits(1, 3)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	_, err := node.TryLock(ctx, "api", mesh.Permits(1, 3))
+	fmt.Println(errors.Is(err, mesh.ErrLocked))
+	_, err = node.Lock(ctx, "api", mesh.Permits(1, 5)) // others think that there are three
+	fmt.Println(errors.Is(err, mesh.ErrCapacity))
+	// Output:
+	// true
+	// true
+}
+
+// Read first, and write only if that is needed: others read meanwhile, and no two
+// that want to write wait for each other.
+func ExampleUpdate() {
+	node := alone()
+	defer node.Close()
+	ctx := context.Background()
+
+	reader, _ := node.Lock(ctx, "catalogue", mesh.Shared())
+	lock, err := node.Lock(ctx, "catalogue", mesh.Update())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(lock.Mode(), "beside", reader.Mode())
+	reader.Unlock(ctx)
+
+	before := lock.Token()
+	if err := lock.Upgrade(ctx); err != nil { // waits for readers
+		log.Fatal(err)
+	}
+	fmt.Println(lock.Mode(), lock.Token() > before)
+	// Output:
+	// update beside shared
+	// exclusive true
+}
+
+// Of two shared locks that are to become exclusive each would wait for the other:
+// the second is refused, and lets the first one through.
+func ExampleLock_Upgrade() {
+	node := alone()
+	defer node.Close()
+	ctx := context.Background()
+
+	first, _ := node.Lock(ctx, "catalogue", mesh.Update())
+	second, _ := node.Lock(ctx, "catalogue", mesh.Shared())
+	fmt.Println(errors.Is(second.Upgrade(ctx), mesh.ErrLocked))
+	second.Unlock(ctx)
+	fmt.Println(first.Upgrade(ctx), first.Mode())
+	// Output:
+	// true
+	// <nil> exclusive
+}
+
+// After writing let readers in, without letting another writer between.
+func ExampleLock_Downgrade() {
+	node := alone()
+	defer node.Close()
+	ctx := context.Background()
+
+	lock, _ := node.Lock(ctx, "catalogue")
+	if err := lock.Downgrade(ctx); err != nil {
+		log.Fatal(err)
+	}
+	reader, err := node.TryLock(ctx, "catalogue", mesh.Shared())
+	fmt.Println(lock.Mode(), reader.Mode(), err)
+	// Output: shared shared <nil>
+}
+
+// The holder leaves a value that everybody can read, also when it has gone.
+func ExampleLock_SetValue() {
+	node := alone()
+	defer node.Close()
+	ctx := context.Background()
+
+	lock, _ := node.Lock(ctx, "import/customers")
+	if err := lock.SetValue(ctx, []byte("line 1200")); err != nil {
+		log.Fatal(err)
+	}
+	lock.Unlock(ctx)
+
+	value, err := node.Value(ctx, "import/customers")
+	fmt.Printf("%s %v %v\n", value.Data, value.Token == lock.Token(), err)
+
+	// Without the lock nothing is written.
+	err = lock.SetValue(ctx, []byte("line 1300"))
+	fmt.Println(errors.Is(err, mesh.ErrNotHolder), errors.Is(err, mesh.ErrReleased))
+	// Output:
+	// line 1200 true <nil>
+	// true true
+}
+
+// When the lock is lost, not when it is unlocked, the key stays closed for a while.
+func ExampleDelay() {
+	node := alone()
+	defer node.Close()
+	ctx := context.Background()
+
+	lost, _ := node.Lock(ctx, "valve", mesh.TTL(100*time.Millisecond), mesh.NoRenew(), mesh.Delay(300*time.Millisecond))
+	<-lost.Done()
+	end := time.Now()
+	if _, err := node.Lock(ctx, "valve"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(time.Since(end) > 300*time.Millisecond)
+	// Output: true
+}
+
+// Who holds a key, who waits for it, and what its value is.
+func ExampleNode_Inspect() {
+	node := alone()
+	defer node.Close()
+	ctx := context.Background()
+
+	lock, _ := node.Lock(ctx, "deploy/production", mesh.Note("release 42"))
+	lock.SetValue(ctx, []byte("step 3 of 5"))
+	state, err := node.Inspect(ctx, "deploy/production")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, h := range state.Holders {
+		fmt.Printf("%s (%s), %s\n", h.Node, h.Note, h.Mode)
+	}
+	fmt.Printf("%d wait; %s\n", state.Waiting, state.Value.Data)
+	// Output:
+	// worker-1 (release 42), exclusive
+	// 0 wait; step 3 of 5
+}
+
+// The present state, and then every change: nobody polls.
+func ExampleNode_Watch() {
+	node := alone()
+	defer node.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+
+	var lock *mesh.Lock
+	for state, err := range node.Watch(ctx, "orders/17") {
+		switch {
+		case err != nil:
+			log.Fatal(err)
+		case lock == nil:
+			fmt.Println(len(state.Holders), "holders")
+			lock, _ = node.Lock(ctx, "orders/17")
+		case len(state.Holders) > 0:
+			fmt.Println("held by", state.Holders[0].Node)
+			lock.Unlock(ctx)
+		default:
+			fmt.Println("free again")
+			return
+		}
+	}
+	// Output:
+	// 0 holders
+	// held by worker-1
+	// free again
+}
+
+// Everything that is held anywhere in the mesh.
+func ExampleNode_Locks() {
+	node := alone()
+	defer node.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+
+	node.Lock(ctx, "orders/17")
+	node.Lock(ctx, "orders/18", mesh.Shared())
+	held := map[string]mesh.Mode{}
+	for state, err := range node.Locks(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		held[state.Key] = state.Holders[0].Mode
+	}
+	fmt.Println(held)
+	// Output: map[orders/17:exclusive orders/18:shared]
+}
+
+// An operator takes a lock from whoever holds it, by its token.
+func ExampleNode_Release() {
+	node := alone()
+	defer node.Close()
+	ctx := context.Background()
+
+	lock, _ := node.Lock(ctx, "deploy/production")
+	state, _ := node.Inspect(ctx, "deploy/production")
+	if err := node.Release(ctx, "deploy/production", state.Holders[0].Token); err != nil {
+		log.Fatal(err)
+	}
+	<-lock.Done()
+	fmt.Println(lock.Err())
+
+	// That token is nobody's any more.
+	err := node.Release(ctx, "deploy/production", state.Holders[0].Token)
+	fmt.Println(errors.Is(err, mesh.ErrNotHolder))
+	// Output:
+	// lock lost: an operator at node worker-1 released it
+	// true
+}
+
+// A holder that can be interrupted hands over when somebody waits.
+func ExampleOnContended() {
+	node := alone()
+	defer node.Close()
+	ctx := context.Background()
+
+	background, _ := node.Lock(ctx, "index", mesh.OnContended(func(lock *mesh.Lock) {
+		lock.Unlock(ctx)
+	}))
+	if _, err := node.Lock(ctx, "index"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(background.State())
+	// Output: Released
+}
+
+// One sentence says why a request would wait.
+func ExampleNode_Explain() {
+	node := alone()
+	defer node.Close()
+	ctx := context.Background()
+
+	fmt.Println(node.Explain(ctx, "orders/17"))
+	// Output: "orders/17" is free: a request is granted at once (partition 186, owner worker-1)
+}

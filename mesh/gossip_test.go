@@ -237,7 +237,7 @@ func TestPendingText(t *testing.T) {
 	v := &ownership.View{Members: []ownership.Member{{ID: 5, Name: "payments-2", Addr: "127.0.0.1:7001"}}}
 	seen := map[string]bool{}
 	for code := ownership.ReasonNone; code <= ownership.ReasonFull; code++ {
-		text := pendingText(v, "k", 271, ownership.Pending{Owner: 5, Reason: ownership.Reason{Code: code, Left: time.Second, Ahead: 2,
+		text := pendingText(v, 17, ownership.Pending{Owner: 5, Reason: ownership.Reason{Code: code, Left: time.Second, Ahead: 2,
 			Holder: ownership.Holder{Name: "worker-3", Note: "night run"}}}, 1)
 		if seen[text] || text == "" {
 			t.Errorf("%d: %q", code, text)
@@ -247,6 +247,20 @@ func TestPendingText(t *testing.T) {
 	}
 	if !seen[`held by worker-3 (note "night run"), 2 ahead in line`] {
 		t.Error(seen)
+	}
+	for want, r := range map[string]ownership.Reason{
+		`held by a (note "x") and 2 others, 3 ahead in line`: {Code: ownership.ReasonQueued, Others: 2, Ahead: 3, Holder: ownership.Holder{Name: "a", Note: "x"}},
+		`held by a (shared, note "x") and 1 other`:           {Code: ownership.ReasonQueued, Others: 1, Holder: ownership.Holder{Name: "a", Note: "x", Mode: ownership.Shared}},
+		"held by a, this node itself (2 of 3 permits)":       {Code: ownership.ReasonQueued, Holder: ownership.Holder{Name: "a", Request: ownership.RequestID{Client: 1}, Mode: ownership.Permits(2, 3)}},
+		"closed for 3s more after its holder x was lost (lock-delay)": {Code: ownership.ReasonQueued, Left: 3 * time.Second,
+			Holder: ownership.Holder{Name: "x", Lost: true}},
+		"closed after its holder x was lost (lock-delay), 1 ahead in line": {Code: ownership.ReasonQueued, Ahead: 1, Holder: ownership.Holder{Name: "x", Lost: true}},
+		"partition 17: its owner payments-2 (127.0.0.1:7001) has lost its membership lease 1.2s ago: the voters do not answer it": {Code: ownership.ReasonNoLease,
+			Left: 1234 * time.Millisecond},
+	} {
+		if got := pendingText(v, 17, ownership.Pending{Owner: 5, Reason: r}, 1); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 

@@ -1,13 +1,11 @@
 package mesh
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
-	"github.com/lockmesh/lockmesh/ring"
 )
 
 // Health is what a node knows of itself, for probes and people.
@@ -163,62 +161,6 @@ func votersOf(v *ownership.View) string {
 		who = append(who, nodeName(v, id))
 	}
 	return strings.Join(who, ", ")
-}
-
-// unserved is the error of a Lock call whose ctx ended first.
-func (n *Node) unserved(ctx context.Context, key string, last ownership.Pending) error {
-	kind := ErrUnavailable
-	if last.Reason.Code == ownership.ReasonQueued {
-		kind = ErrLocked
-	}
-	return ended(ctx, kind, pendingText(n.view.Load(), key, n.cfg.Params.Partitions, last, n.client))
-}
-
-// pendingText says in words why a request is still open.
-func pendingText(v *ownership.View, key string, partitions int, p ownership.Pending, self ownership.ClientID) string {
-	where := fmt.Sprintf("partition %d: ", ring.Partition(key, partitions))
-	owner := nodeName(v, p.Owner)
-	switch p.Reason.Code {
-	case ownership.ReasonNoView:
-		return "this node knows no view yet"
-	case ownership.ReasonNoAnswer:
-		return where + "its owner " + owner + " does not answer"
-	case ownership.ReasonQueued:
-		text := heldBy(p.Reason.Holder, self)
-		if p.Reason.Ahead > 0 {
-			text += fmt.Sprintf(", %d ahead in line", p.Reason.Ahead)
-		}
-		return text
-	case ownership.ReasonTakeOver:
-		return where + owner + " is taking it over and collects its state"
-	case ownership.ReasonLostWait:
-		return where + fmt.Sprintf("%s waits %v more for leases that may still be held", owner, p.Reason.Left.Round(time.Millisecond))
-	case ownership.ReasonGrace:
-		return where + owner + " has just taken it over and lets those go first who waited before"
-	case ownership.ReasonNoLease:
-		return where + "its owner " + owner + " has no membership lease: the voters do not answer it"
-	case ownership.ReasonNoQuorum:
-		return where + "its owner " + owner + " does not hear from enough replicas"
-	case ownership.ReasonTooLate:
-		return where + "grants arrived after their deadline: the TTL is too short for this network"
-	case ownership.ReasonFull:
-		return where + "the queue of its owner " + owner + " is full"
-	}
-	return where + "no answer yet"
-}
-
-func heldBy(h ownership.Holder, self ownership.ClientID) string {
-	text := "held by " + h.Name
-	switch {
-	case h.Request.Client == self:
-		text += ", this node itself (locks are not reentrant)"
-	case h.Name == "":
-		text = "held by another holder"
-	}
-	if h.Note != "" {
-		text += " (note " + quote(h.Note) + ")"
-	}
-	return text
 }
 
 // nodeName says who a node is, for people.

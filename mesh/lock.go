@@ -14,7 +14,8 @@ import (
 //
 // A Lock is held until it is released or lost. Unless it was taken with NoRenew
 // it is renewed automatically until then, so it is lost only if no renewal was
-// confirmed for one TTL. Its holder learns of a loss from Done, by its own clock
+// confirmed for one TTL, if an operator takes it ([Node.Release]), or with the lease
+// that it shares the fate of (InLease). Its holder learns of a loss from Done, by its own clock
 // and at the latest at Deadline, whatever the network does.
 type Lock struct {
 	node   *Node
@@ -22,6 +23,8 @@ type Lock struct {
 	handle ownership.Handle
 	ttl    time.Duration
 	renews bool
+	lease  *Lease   // whose fate it shares, nil if nobody's
+	set    *LockSet // it was taken with, nil if by itself
 
 	granted chan error    // cap 1: how the call ended; nil is granted
 	done    chan struct{} // closed with err
@@ -35,6 +38,13 @@ type Lock struct {
 	closedErr error // Unlock's result once closed is closed
 	pending   ownership.Pending
 	beats     []chan<- error // waiting Renew calls, each of cap 1
+	mode      ownership.Mode // as confirmed; a Downgrade counts from its call (K8)
+	alters    []*alter       // under way, in the order of their numbers
+	ops       uint64         // the last number of an alter
+	down      uint64         // that of the last Downgrade
+	regrets   uint64         // that of the last Upgrade that was given up
+	before    ownership.Mode // what the mode was then
+	contended contention
 	ctx       context.Context
 	cancel    context.CancelCauseFunc // nil until Context was called
 }
@@ -58,7 +68,7 @@ const (
 	Held     State = iota + 1
 	Jeopardy       // held, but renewals have failed: more than half of the TTL is gone
 	Lost           // no longer held; Err says why
-	Released       // given back by Unlock or Leave
+	Released       // given back: by Unlock, Leave, Revoke, Resign or Transfer
 )
 
 // String returns the name of the state.
@@ -78,7 +88,8 @@ func (s State) String() string {
 
 func newLock(n *Node, key string, h ownership.Handle, o options) *Lock {
 	return &Lock{
-		node: n, key: key, handle: h, ttl: o.ttl, renews: !o.noRenew,
+		node: n, key: key, handle: h, ttl: o.ttl, renews: !o.noRenew, lease: o.lease, set: o.set,
+		mode: o.mode.core(), contended: contention{call: o.called},
 		granted: make(chan error, 1), done: make(chan struct{}), closed: make(chan struct{}),
 	}
 }
@@ -86,7 +97,9 @@ func newLock(n *Node, key string, h ownership.Handle, o options) *Lock {
 // Key is the key that is locked.
 func (l *Lock) Key() string { return l.key }
 
-// Token is the fencing token: it strictly rises over the grants of the key.
+// Token is the fencing token: it strictly rises over the grants of the key, and
+// an Upgrade is one: it raises the token of this lock. Tokens of different keys do
+// not compare.
 // Whoever writes to something that the lock protects sends it along, and the
 // receiver refuses a token below the highest it has seen: no clock is then
 // needed for the protection to hold. (Kleppmann, "How to do distributed
@@ -146,7 +159,7 @@ func (l *Lock) State() State {
 		return Jeopardy
 	case l.err == nil:
 		return Held
-	case l.phase == lockReleasing, l.err == errReleased, l.err == errLeft:
+	case !isLost(l.err):
 		return Released
 	}
 	return Lost
@@ -194,9 +207,7 @@ func (l *Lock) Unlock(ctx context.Context) error {
 }
 
 func (l *Lock) unlock(ctx context.Context) error {
-	if l.release(errReleased) {
-		l.node.mail.post(ownership.Unlock{Handle: l.handle})
-	}
+	l.giveBack(errReleased, "")
 	select {
 	case <-l.closed:
 		return l.outcome()
@@ -226,11 +237,28 @@ func (l *Lock) outcome() error {
 	return l.closedErr
 }
 
-// What Err is after Unlock, and after Leave.
+// What Err is after Unlock and after Leave.
 var (
 	errReleased = because("lock released", ErrReleased)
 	errLeft     = because("lock released: the node left the mesh", ErrReleased, ErrClosed)
 )
+
+func (l *Lock) held() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire()
+	return l.phase == lockHeld
+}
+
+// giveBack releases the lock and waits for nothing. It reports whether it was held.
+// heir, if it is not "", is the node among those that wait that has it next (K14).
+func (l *Lock) giveBack(cause error, heir string) bool {
+	held := l.release(cause)
+	if held {
+		l.node.mail.post(ownership.Unlock{Handle: l.handle, Heir: heir})
+	}
+	return held
+}
 
 // release ends a held lock and reports whether the core must be told.
 func (l *Lock) release(cause error) bool {
@@ -248,11 +276,18 @@ func (l *Lock) release(cause error) bool {
 // end closes done. The caller holds mu and sets the phase.
 func (l *Lock) end(err error) {
 	l.err = err
+	if l.lease != nil {
+		l.lease.ended(l, err)
+	}
+	if l.set != nil {
+		l.set.ended(l, err)
+	}
 	close(l.done)
 	for _, beat := range l.beats {
 		beat <- err
 	}
 	l.beats = nil
+	l.endAlters(err)
 	if l.cancel != nil {
 		l.cancel(err)
 	}
@@ -264,6 +299,9 @@ func (l *Lock) finish(err error) {
 		l.granted <- because("the request was dropped", ErrUnavailable)
 	}
 	if l.phase != lockOver {
+		if l.lease != nil {
+			l.lease.gone(l)
+		}
 		l.phase = lockOver
 		l.closedErr = err
 		close(l.closed)
@@ -279,33 +317,69 @@ func (l *Lock) expire() (left time.Duration) {
 		return 0
 	}
 	left = time.Duration(l.deadline - l.node.now())
+	if l.lease.loss() != nil {
+		left = 0
+	}
 	if left <= 0 {
-		l.lost(ownership.LostExpired)
+		l.lost(ownership.Lost{Handle: l.handle, Cause: ownership.LostExpired})
+		// A renewal that came at the last moment may have kept it in the core.
+		l.node.mail.post(ownership.Unlock{Handle: l.handle})
 	}
 	return left
 }
 
 // lost ends a held lock for this cause. The caller holds mu.
-func (l *Lock) lost(cause ownership.LostCause) {
-	err := lostBecause(cause)
-	if cause == ownership.LostExpired && !l.renews {
+func (l *Lock) lost(e ownership.Lost) {
+	err := lostBecause(e)
+	if e.Cause == ownership.LostExpired && !l.renews {
 		err = because("lock lost: its TTL has run out (it was taken with NoRenew)", ErrLost)
 	}
+	if loss := l.lease.loss(); loss != nil {
+		err = loss
+	}
 	l.end(err)
-	l.finish(l.err)
+	l.finish(lossOf(err))
 }
 
-func lostBecause(cause ownership.LostCause) error {
+// lossOf is what Unlock says of a lock that ended before: one that was released
+// is where Unlock wants it.
+func lossOf(err error) error {
+	if isLost(err) {
+		return err
+	}
+	return nil
+}
+
+func lostBecause(e ownership.Lost) error {
 	text := "lock lost"
-	switch cause {
+	switch e.Cause {
 	case ownership.LostExpired:
 		text = "lock lost: no renewal was confirmed before its deadline"
 	case ownership.LostMissing:
 		text = "lock lost: its owner no longer has it"
 	case ownership.LostOtherMesh:
 		text = "lock lost: this node now belongs to another mesh"
+	case ownership.LostEvicted:
+		text = "lock lost: an operator at node " + e.By + " released it"
+	case ownership.LostLease:
+		text = "lock lost: its lease was lost, or another lock of that"
+	case ownership.LostRevoked:
+		return errRevoked
 	}
 	return because(text, ErrLost)
+}
+
+// denied says why the core does not serve the request as it is.
+func (l *Lock) denied(e ownership.Denied) error {
+	switch e.Code {
+	case ownership.DeniedCapacity:
+		return because(capacityText(e.Holder, l.node.client), ErrCapacity)
+	case ownership.DeniedLease:
+		return l.lease.over()
+	case ownership.DeniedSet:
+		return because("an earlier lock of the same call has ended", ErrLost)
+	}
+	return because("the request was denied", ErrUnavailable)
 }
 
 // The following are called by the loop, when the core says so.
@@ -351,9 +425,9 @@ func (l *Lock) onLost(e ownership.Lost) {
 	defer l.mu.Unlock()
 	switch l.phase {
 	case lockHeld:
-		l.lost(e.Cause)
+		l.lost(e)
 	case lockReleasing:
-		l.finish(lostBecause(e.Cause))
+		l.finish(lossOf(lostBecause(e)))
 	default:
 		l.finish(nil)
 	}
@@ -376,6 +450,10 @@ func (l *Lock) onReleased(e ownership.Released) {
 func (l *Lock) onPending(e ownership.Pending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if e.Op != 0 {
+		l.onAlterPending(e)
+		return
+	}
 	l.pending = e
 }
 
@@ -398,16 +476,16 @@ func (l *Lock) onClosed() {
 	}
 }
 
-// turnAway ends a call that waits with ErrClosed, and reports whether the core
+// turnAway ends a call that waits with this error, and reports whether the core
 // must be told.
-func (l *Lock) turnAway() bool {
+func (l *Lock) turnAway(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.phase != lockPending {
 		return false
 	}
 	l.phase = lockCancelled
-	l.granted <- ErrClosed
+	l.granted <- err
 	return true
 }
 

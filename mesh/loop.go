@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,16 +28,20 @@ type loop struct {
 	core *ownership.Core
 	wake ownership.Time // when the core wants to be called at the latest
 
-	locks   map[ownership.Handle]*Lock // whose handles the core knows
-	roster  roster
-	addrs   map[ownership.NodeID]string // what the transport has learned
-	again   []ownership.Input           // for the step after this one
-	swept   ownership.Time              // when addrs was last swept
-	foundAt ownership.Time              // until when a newly founded mesh waits, 0 if it does not
-	member  bool                        // the newest view has this node
-	serving bool                        // the membership lease is valid
-	trouble []string                    // what the last contact with the seeds met with
-	said    seldom                      // log lines about peers
+	locks    map[ownership.Handle]*Lock // whose handles the core knows
+	looks    map[ownership.Handle]*look // likewise
+	roster   roster
+	addrs    map[ownership.NodeID]string // what the transport has learned
+	again    []ownership.Input           // for the step after this one
+	swept    ownership.Time              // when addrs was last swept
+	told     ownership.Time              // when the core was last told the wall clock
+	status   ownership.Status            // of the core at statusAt, for texts
+	statusAt ownership.Time
+	foundAt  ownership.Time // until when a newly founded mesh waits, 0 if it does not
+	member   bool           // the newest view has this node
+	serving  bool           // the membership lease is valid
+	trouble  []string       // what the last contact with the seeds met with
+	said     seldom         // log lines about peers
 
 	joined    chan struct{} // closed when the node first serves
 	refused   chan error    // cap 1: why it never will
@@ -51,6 +56,7 @@ func newLoop(n *Node, core *ownership.Core, self ownership.Member) *loop {
 	return &loop{
 		n: n, core: core,
 		locks:   map[ownership.Handle]*Lock{},
+		looks:   map[ownership.Handle]*look{},
 		roster:  roster{self: self.ID, addr: self.Addr},
 		addrs:   map[ownership.NodeID]string{},
 		said:    seldom{every: 10 * time.Second},
@@ -98,10 +104,12 @@ func (l *loop) turn(m *mail) {
 	}
 	m.in = append(m.in, l.again...)
 	l.again = l.again[:0]
-	if l.n.view.Load() == nil {
-		m.in = append(m.in, ownership.Tick{Wall: l.n.env.Clock.Wall().Unix()})
-	}
 	now := l.n.now()
+	if l.n.view.Load() == nil || now-l.told >= ownership.Time(time.Second) {
+		l.told = now
+		wall := l.n.env.Clock.Wall()
+		m.in = append(m.in, ownership.Tick{Wall: wall.Unix(), WallMilli: wall.UnixMilli()})
+	}
 	if len(m.in) > 0 || now >= l.wake {
 		l.step(now, m.in)
 	}
@@ -139,7 +147,7 @@ func (l *loop) sleep() time.Duration {
 	return min(most, max(0, time.Duration(l.wake-l.n.now())))
 }
 
-// end leaves no call without an answer.
+// end leaves no call of a Lock without an answer; those that look see ended.
 func (l *loop) end() {
 	for _, lock := range l.n.mail.close() {
 		lock.onClosed()
@@ -155,9 +163,12 @@ func (l *loop) on(e ownership.Event) {
 	case ownership.Granted:
 		l.lock(e.Handle, func(k *Lock) { k.onGranted(e) })
 	case ownership.Busy:
-		l.close(e.Handle, func(k *Lock) { k.onRefused(because(heldBy(e.Holder, l.n.client), ErrLocked)) })
+		l.close(e.Handle, func(k *Lock) { k.onRefused(because(busyText(e.Holder, l.n.client, k.mode), ErrLocked)) })
 	case ownership.Invalid:
 		l.close(e.Handle, func(k *Lock) { k.onRefused(invalid(e.Why)) })
+		l.endLook(e.Handle, answer{err: invalid(e.Why)})
+	case ownership.Denied:
+		l.close(e.Handle, func(k *Lock) { k.onRefused(k.denied(e)) })
 	case ownership.Extended:
 		l.lock(e.Handle, func(k *Lock) { k.onExtended(e) })
 	case ownership.Lost:
@@ -166,6 +177,15 @@ func (l *loop) on(e ownership.Event) {
 		l.close(e.Handle, func(k *Lock) { k.onReleased(e) })
 	case ownership.Pending:
 		l.lock(e.Handle, func(k *Lock) { k.onPending(e) })
+		l.look(e.Handle, func(q *look) { q.pending.Store(&e) })
+	case ownership.Altered:
+		l.lock(e.Handle, func(k *Lock) { k.onAltered(e) })
+	case ownership.Contended:
+		l.lock(e.Handle, func(k *Lock) { k.onContended() })
+	case ownership.Looked:
+		l.look(e.Handle, func(q *look) { q.onLooked(l, e) })
+	case ownership.Evicted:
+		l.endLook(e.Handle, answer{evicted: e})
 	case ownership.ViewLearned:
 		l.onView(e)
 	case ownership.Serving:
@@ -212,6 +232,19 @@ func (l *loop) lock(h ownership.Handle, f func(*Lock)) {
 	}
 }
 
+// look is lock for those that only ask.
+func (l *loop) look(h ownership.Handle, f func(*look)) {
+	if q := l.looks[h]; q != nil {
+		f(q)
+	}
+}
+
+// endLook gives the last answer to a look; the core does not know it any more.
+func (l *loop) endLook(h ownership.Handle, a answer) {
+	l.look(h, func(q *look) { q.put(a) })
+	delete(l.looks, h)
+}
+
 // close is lock for an event after which the core does not know the handle.
 func (l *loop) close(h ownership.Handle, f func(*Lock)) {
 	l.lock(h, f)
@@ -239,7 +272,11 @@ func (l *loop) onServing(valid bool) {
 	case valid:
 		l.n.log.Info("this node serves")
 	case l.member && !l.n.closing.Load():
-		l.n.log.Warn("no membership lease: this node grants nothing until it has one", "because", l.waiting(l.core.Status(l.n.now())))
+		why := l.waiting(l.core.Status(l.n.now()))
+		if why == "" { // it has one again already
+			why = "this process was too slow to renew it in time (paused or overloaded)"
+		}
+		l.n.log.Warn("no membership lease: this node grants nothing until it has one", "because", why)
 	}
 	l.checkJoined()
 }
@@ -390,9 +427,13 @@ func (l *loop) sweep() {
 // turnAway ends the calls that wait, as Leave does first.
 func (l *loop) turnAway() {
 	for _, h := range l.handles() {
-		if l.locks[h].turnAway() {
+		if l.locks[h].turnAway(ErrClosed) {
 			l.again = append(l.again, ownership.Unlock{Handle: h})
 		}
+	}
+	for _, h := range slices.Sorted(maps.Keys(l.looks)) {
+		l.again = append(l.again, l.looks[h].end())
+		l.endLook(h, answer{err: ErrClosed})
 	}
 }
 
@@ -400,23 +441,22 @@ func (l *loop) turnAway() {
 func (l *loop) releaseAll() (empty <-chan struct{}) {
 	done := make(chan struct{})
 	l.empty = done
+	var anchors []ownership.Input // they go last: the core lets their locks go with them
 	for _, h := range l.handles() {
-		if l.locks[h].release(errLeft) {
+		k := l.locks[h]
+		switch release := k.release(errLeft); {
+		case release && k.isAnchor():
+			anchors = append(anchors, ownership.Unlock{Handle: h})
+		case release:
 			l.again = append(l.again, ownership.Unlock{Handle: h})
 		}
 	}
+	l.again = append(l.again, anchors...)
 	return done
 }
 
 // handles lists the locks in the order in which they were asked for.
-func (l *loop) handles() []ownership.Handle {
-	handles := make([]ownership.Handle, 0, len(l.locks))
-	for h := range l.locks {
-		handles = append(handles, h)
-	}
-	slices.Sort(handles)
-	return handles
-}
+func (l *loop) handles() []ownership.Handle { return slices.Sorted(maps.Keys(l.locks)) }
 
 func (l *loop) seconds() int64 { return int64(time.Duration(l.n.now()) / time.Second) }
 

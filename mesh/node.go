@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
+	"github.com/lockmesh/lockmesh/ring"
 	"github.com/lockmesh/lockmesh/transport"
 )
 
@@ -147,10 +148,12 @@ func (n *Node) awaitJoined(ctx context.Context) error {
 // When ctx ends first, nothing is held and the error is ctx.Err() as well as
 // ErrLocked, if all it waited for was its turn, or ErrUnavailable, if it could
 // not be served: no view, no quorum, an owner that does not answer. Its text says
-// what it was waiting for. Other errors: ErrInvalid, ErrClosed. All are *Error.
+// what it was waiting for. ErrCapacity: the key is held as another semaphore than
+// Permits asks for, or as none. Other errors: ErrInvalid, ErrClosed, and that of a
+// lease that has ended (InLease). All are *Error.
 //
-// Two locks of one key in one process exclude each other like any two. A lock
-// is not reentrant.
+// Without [Shared], [Update] or [Permits] the lock is exclusive. Two locks of one key
+// in one process exclude each other like any two. A lock is not reentrant.
 func (n *Node) Lock(ctx context.Context, key string, opts ...Option) (*Lock, error) {
 	return n.acquire(ctx, "Lock", key, false, opts)
 }
@@ -167,29 +170,64 @@ func (n *Node) acquire(ctx context.Context, op, key string, try bool, opts []Opt
 	if err != nil {
 		return nil, &Error{op, key, err}
 	}
-	if n.closing.Load() {
-		return nil, &Error{op, key, ErrClosed}
-	}
 	if ctx.Err() != nil {
 		return nil, &Error{op, key, ended(ctx, ErrUnavailable, "ended before it was asked for")}
 	}
-	l := newLock(n, key, ownership.Handle(n.handles.Add(1)), o)
-	if !n.mail.call(l, ownership.Lock{Handle: l.handle, Key: key, TTL: o.ttl, Try: try, NoRenew: o.noRenew, Note: o.note}) {
-		return nil, &Error{op, key, ErrClosed}
-	}
-	select {
-	case err = <-l.granted:
-	case <-ctx.Done():
-		if last, gaveUp := l.giveUp(); gaveUp {
-			n.mail.post(ownership.Unlock{Handle: l.handle})
-			return nil, &Error{op, key, n.unserved(ctx, key, last)}
-		}
-		err = <-l.granted
+	l, err := n.request(key, try, o)
+	if err == nil {
+		err = n.await(ctx, l)
 	}
 	if err != nil {
 		return nil, &Error{op, key, err}
 	}
 	return l, nil
+}
+
+// request asks for a key and waits for nothing: await has the answer. The error
+// is ErrClosed, or says what is wrong with the lease of o.
+func (n *Node) request(key string, try bool, o options) (*Lock, error) {
+	if n.closing.Load() {
+		return nil, ErrClosed
+	}
+	in := ownership.Lock{Handle: n.handle(), Key: key, TTL: o.ttl, Mode: o.mode.core(), Try: try,
+		NoRenew: o.noRenew, Note: o.note, Delay: o.delay, After: o.after}
+	l := newLock(n, key, in.Handle, o)
+	if o.lease != nil {
+		if err := o.lease.join(l, &in); err != nil {
+			return nil, err
+		}
+	}
+	if !n.mail.call(l, in) {
+		if o.lease != nil {
+			o.lease.gone(l)
+		}
+		return nil, ErrClosed
+	}
+	return l, nil
+}
+
+// await returns when l is held, or will not be: then it is given up.
+func (n *Node) await(ctx context.Context, l *Lock) error {
+	select {
+	case err := <-l.granted:
+		return err
+	case <-ctx.Done():
+	}
+	last, gaveUp := l.giveUp()
+	if !gaveUp {
+		return <-l.granted
+	}
+	n.mail.post(ownership.Unlock{Handle: l.handle})
+	return n.unserved(ctx, l.key, last)
+}
+
+// discard gives a lock back in the background, whether it is held or still
+// asked for.
+func (n *Node) discard(l *Lock) {
+	_, gaveUp := l.giveUp()
+	if gaveUp || l.release(errReleased) {
+		n.mail.post(ownership.Unlock{Handle: l.handle})
+	}
 }
 
 // Close stops the node at once, as a crash would look to the others: what it
@@ -275,7 +313,15 @@ func nodeID(random func() uint64) ownership.NodeID {
 	}
 }
 
+// handle draws a name for something that is asked of the core.
+func (n *Node) handle() ownership.Handle { return ownership.Handle(n.handles.Add(1)) }
+
+// partition is that of a key.
+func (n *Node) partition(key string) int { return ring.Partition(key, n.cfg.Params.Partitions) }
+
 func itoa(i int) string { return strconv.Itoa(i) }
+
+func utoa(u uint64) string { return strconv.FormatUint(u, 10) }
 
 // listenAddr is where a transport listens.
 func listenAddr(g transport.Gossip) netip.AddrPort {

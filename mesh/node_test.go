@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -304,6 +305,7 @@ func TestInvalidCalls(t *testing.T) {
 			"empty key":   {"", nil, "the key is empty"},
 			"long key":    {strings.Repeat("k", 513), nil, "513 bytes"},
 			"no TTL":      {"k", []Option{TTL(0)}, "TTL is 0s"},
+			"least TTL":   {"k", []Option{TTL(math.MinInt64)}, "must be above 0"},
 			"TTL below 0": {"k", []Option{TTL(-1)}, "must be above 0"},
 			"long TTL":    {"k", []Option{TTL(61 * time.Second)}, "MaxTTL is 1m0s"},
 			"long note":   {"k", []Option{Note(strings.Repeat("n", 257))}, "257 bytes"},
@@ -493,7 +495,7 @@ func TestUnavailable(t *testing.T) {
 		mine, other := keyOf(t, nodes[1], nodes[1].ID()), keyOf(t, nodes[1], nodes[0].ID())
 		w.net.Isolate("host-1:1")
 		pass(5 * time.Second)
-		for key, want := range map[string]string{mine: "has no membership lease", other: "does not answer"} {
+		for key, want := range map[string]string{mine: "has lost its membership lease", other: "does not answer; next view needs node-0 or node-2"} {
 			_, err := nodes[1].Lock(within(t, 3*time.Second), key)
 			if !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) {
 				t.Error(err)

@@ -19,8 +19,11 @@ type client struct {
 	seq    uint64 // the last one used
 	holds  map[Handle]*hold
 	bySeq  map[uint64]*hold
-	asking []*hold // those with an answer to come (asking or releasing), by seq
-	slots  []*slot // leases in partitions with something held, by (lease, partition)
+	asking []*hold                    // those with an answer to come (asking or releasing), by seq
+	alters []*hold                    // those with a Change to carry out, by seq
+	looks  []*look                    // by handle
+	leased map[Handle]map[Handle]bool // by anchor: the locks that share its fate (K10)
+	slots  []*slot                    // leases in partitions with something held, by (lease, partition)
 	auto   []autoLease
 	leases uint32 // the last lease number used
 	beats  uint64 // the last heartbeat number used, of all slots
@@ -39,6 +42,7 @@ const (
 	holdAsking holdState = iota
 	holdHeld
 	holdReleasing
+	holdBehind // waits for the lock before it in its set (K11)
 )
 
 // hold is the client's side of one request.
@@ -66,15 +70,26 @@ type hold struct {
 	since    uint64 // the slot's beats sent before it was adopted
 	extend   uint64 // the user asked for a renewal: the first beat that is one; 0 if not
 
-	wasHeld  bool  // when it was released
-	reask    bool  // released only to be asked for again: its grant came too late
-	releases uint8 // how often Release was sent; 2 is more than once, and an earlier one may have released it
+	mode      Mode     // of the grant; a change down shows at once (K8)
+	changes   []change // asked for, the first one is on its way (alter_client.go)
+	altered   uint64   // the last number used for one
+	contended bool     // its user knows that somebody waits (K14)
+
+	evicts   Token  // not a lock, but an Evict of this one (K13)
+	heir     string // who goes first when it is released (K14)
+	follower Handle // the next one of its set (K11)
+	quiet    bool   // its user knows the end: only the owner must still be told
+	lost     bool   // it was lost, and is given back: that is no Unlock (K9)
+	wasHeld  bool   // when it was released
+	reask    bool   // released only to be asked for again: its grant came too late
+	releases uint8  // how often Release was sent; 2 is more than once, and an earlier one may have released it
 }
 
 func (cl *client) init(id ClientID) {
 	cl.id = id
 	cl.holds = map[Handle]*hold{}
 	cl.bySeq = map[uint64]*hold{}
+	cl.leased = map[Handle]map[Handle]bool{}
 }
 
 // clientLock: K5: bad input changes nothing.
@@ -85,9 +100,37 @@ func (c *Core) clientLock(in Lock) {
 		return
 	}
 	h := &hold{handle: in.Handle, in: in, reason: Reason{Code: ReasonNoView}}
-	h.lease = cl.leaseFor(in)
+	if in.Lease != 0 { // K10
+		anchor := cl.holds[in.Lease]
+		if anchor == nil || anchor.state != holdHeld {
+			c.notify(Denied{Handle: in.Handle, Code: DeniedLease})
+			return
+		}
+		h.in.TTL, h.in.NoRenew, h.lease = anchor.in.TTL, anchor.in.NoRenew, anchor.lease
+	} else {
+		h.lease = cl.leaseFor(in)
+	}
+	if in.After != 0 { // K11
+		before := cl.holds[in.After]
+		if before == nil || before.state == holdReleasing && !before.reask {
+			c.notify(Denied{Handle: in.Handle, Code: DeniedSet})
+			return
+		}
+		before.follower = in.Handle
+		if before.state != holdHeld {
+			h.state = holdBehind
+		}
+	}
 	cl.holds[in.Handle] = h
-	c.startAsking(h)
+	if in.Lease != 0 {
+		if cl.leased[in.Lease] == nil {
+			cl.leased[in.Lease] = map[Handle]bool{}
+		}
+		cl.leased[in.Lease][in.Handle] = true
+	}
+	if h.state != holdBehind {
+		c.startAsking(h)
+	}
 }
 
 func (c *Core) badLock(in Lock) string {
@@ -101,10 +144,16 @@ func (c *Core) badLock(in Lock) string {
 		return fmt.Sprintf("the key has %d bytes; at most %d", len(in.Key), MaxKeyBytes)
 	case len(in.Note) > MaxNoteBytes:
 		return fmt.Sprintf("the note has %d bytes; at most %d", len(in.Note), MaxNoteBytes)
-	case in.TTL <= 0 || in.TTL > params.MaxTTL:
+	case in.Lease == 0 && (in.TTL <= 0 || in.TTL > params.MaxTTL):
 		return fmt.Sprintf("the TTL is %v; more than 0 and at most MaxTTL, %v", in.TTL, params.MaxTTL)
+	case in.Lease != 0 && c.client.holds[in.Lease] != nil && c.client.holds[in.Lease].in.Lease != 0:
+		return "a lock of a lease is no anchor of another one"
+	case in.After != 0 && c.client.holds[in.After] != nil && c.client.holds[in.After].follower != 0:
+		return "another lock comes after that one already"
+	case in.Delay < 0 || in.Delay > params.MaxTTL:
+		return fmt.Sprintf("the delay is %v; 0 to MaxTTL, %v", in.Delay, params.MaxTTL)
 	}
-	return ""
+	return in.Mode.check()
 }
 
 // leaseFor: K4: one lease per client and TTL; a lock that is not renewed by
@@ -145,7 +194,7 @@ func (c *Core) startAsking(h *hold) {
 	delete(cl.bySeq, h.seq)
 	cl.drop(h)
 	cl.seq++
-	h.seq, h.state, h.term, h.first, h.releases = cl.seq, holdAsking, 0, 0, 0
+	h.seq, h.state, h.term, h.first, h.releases, h.contended = cl.seq, holdAsking, 0, 0, 0, false
 	cl.bySeq[h.seq] = h
 	cl.asking = append(cl.asking, h)
 	h.next = c.now
@@ -165,10 +214,17 @@ func (cl *client) place(seq uint64) (int, bool) {
 }
 
 // forget ends a hold.
-func (cl *client) forget(h *hold) {
+func (c *Core) forget(h *hold) {
+	cl := &c.client
 	cl.drop(h)
 	delete(cl.bySeq, h.seq)
 	delete(cl.holds, h.handle)
+	if of := cl.leased[h.in.Lease]; of != nil {
+		if delete(of, h.handle); len(of) == 0 {
+			delete(cl.leased, h.in.Lease)
+		}
+	}
+	c.endSet(h)
 }
 
 // low is the low-water mark: all lower Seqs are closed, or held and never asked
@@ -198,25 +254,34 @@ func (c *Core) ask(h *hold) {
 	id := RequestID{c.client.id, h.seq}
 	if h.state == holdReleasing {
 		h.releases = min(h.releases+1, 2)
-		c.send(h.owner, Release{Request: id, Low: c.client.low(), Partition: h.partition, Term: h.term})
+		c.send(h.owner, Release{Request: id, Low: c.client.low(), Partition: h.partition, Term: h.term, Heir: h.heir, Lost: h.lost})
 		return
 	}
 	if h.first == 0 {
 		h.first = c.now
 	}
+	if h.evicts != 0 {
+		c.send(h.owner, Revoke{id, c.client.low(), h.partition, h.term, h.in.Key, h.evicts, c.cfg.Name})
+		return
+	}
 	c.send(h.owner, Acquire{Request: id, Low: c.client.low(), Partition: h.partition, Term: h.term, Key: h.in.Key, Try: h.in.Try,
-		Lease: h.lease, TTL: h.in.TTL, Sent: Echo(c.now), Ticket: h.ticket, Name: c.cfg.Name, Note: h.in.Note})
+		Lease: h.lease, TTL: h.in.TTL, Sent: Echo(c.now), Ticket: h.ticket, Name: c.cfg.Name, Note: h.in.Note, Mode: h.in.Mode, Delay: h.in.Delay})
 }
 
 // clientUnlock closes a handle: releases what is held, cancels what is asked.
-func (c *Core) clientUnlock(handle Handle) {
-	cl := &c.client
-	h := cl.holds[handle]
-	if h == nil { // lost or closed before
+func (c *Core) clientUnlock(in Unlock) {
+	handle := in.Handle
+	h := c.client.holds[handle]
+	if h == nil || h.quiet { // lost or closed before
 		c.notify(Released{Handle: handle})
 		return
 	}
+	h.heir = in.Heir
 	switch h.state {
+	case holdBehind:
+		c.forget(h)
+		c.notify(Released{Handle: handle})
+		return
 	case holdReleasing:
 		h.reask = false
 		return
@@ -226,18 +291,30 @@ func (c *Core) clientUnlock(handle Handle) {
 			c.notify(Released{Handle: handle})
 			return
 		}
-		h.wasHeld = true
-		c.leaveSlot(h)
-		i, _ := cl.place(h.seq)
-		cl.asking = slices.Insert(cl.asking, i, h)
+		c.letGo(h)
+		c.startReleasing(h)
+		c.endLease(h, LostRevoked)
+		c.endSet(h)
+		return
 	case holdAsking:
 		if h.first == 0 { // nobody was asked yet
-			cl.forget(h)
+			c.forget(h)
 			c.notify(Released{Handle: handle})
 			return
 		}
 	}
 	c.startReleasing(h)
+	c.endSet(h)
+}
+
+// letGo ends a held lock here, before its owner is told.
+func (c *Core) letGo(h *hold) {
+	cl := &c.client
+	h.wasHeld = true
+	c.leaveSlot(h)
+	c.dropChanges(h)
+	i, _ := cl.place(h.seq)
+	cl.asking = slices.Insert(cl.asking, i, h)
 }
 
 func (c *Core) startReleasing(h *hold) {
@@ -254,8 +331,10 @@ func (c *Core) released(h *hold, held, gaveUp bool) {
 		c.startAsking(h)
 		return
 	}
-	c.client.forget(h)
-	c.notify(Released{h.handle, held, gaveUp})
+	c.forget(h)
+	if !h.quiet {
+		c.notify(Released{h.handle, held, gaveUp})
+	}
 }
 
 // onAnswer: K1: a client takes answers only from the newest term it asked, never
@@ -269,8 +348,12 @@ func (c *Core) onAnswer(from NodeID, m Answer) {
 	h := cl.bySeq[m.Request.Seq]
 	if h == nil {
 		if m.Outcome == OutcomeGranted {
-			c.send(from, Release{Request: m.Request, Low: cl.low(), Partition: m.Partition, Term: m.Term})
+			c.send(from, Release{Request: m.Request, Low: cl.low(), Partition: m.Partition, Term: m.Term, Lost: true})
 		}
+		return
+	}
+	if m.Alters != 0 {
+		c.onAltered(from, h, m)
 		return
 	}
 	if m.Term != h.term || m.Partition != h.partition {
@@ -293,7 +376,6 @@ func (c *Core) onAnswer(from NodeID, m Answer) {
 }
 
 func (c *Core) onOutcome(h *hold, m Answer) {
-	cl := &c.client
 	switch m.Outcome {
 	case OutcomeWaiting:
 		if h.ticket.isZero() {
@@ -301,15 +383,25 @@ func (c *Core) onOutcome(h *hold, m Answer) {
 		}
 		c.why(h, m.Reason)
 	case OutcomeGranted:
-		c.adopt(h, m)
+		if h.evicts == 0 {
+			c.adopt(h, m)
+		}
 	case OutcomeBusy:
-		cl.forget(h)
+		c.forget(h)
 		c.notify(Busy{h.handle, m.Holder})
+	case OutcomeCapacity:
+		c.forget(h)
+		c.notify(Denied{h.handle, DeniedCapacity, m.Holder})
+	case OutcomeReleased, OutcomeNotHeld: // K13
+		if h.evicts != 0 {
+			c.forget(h)
+			c.notify(Evicted{h.handle, m.Outcome == OutcomeReleased, m.Holder})
+		}
 	case OutcomeGone: // granted and expired on the way, or given up as lost
 		h.ticket = Ticket{}
 		c.startAsking(h)
 	case OutcomeInvalid:
-		cl.forget(h)
+		c.forget(h)
 		c.notify(Invalid{h.handle, "the owner refused it: are all nodes of one version?"})
 	}
 }
@@ -320,7 +412,7 @@ func (c *Core) why(h *hold, r Reason) {
 		return
 	}
 	if h.reason.Code != r.Code || h.reason.Holder != r.Holder || h.reason.Ahead != r.Ahead {
-		c.notify(Pending{h.handle, h.owner, r})
+		c.notify(Pending{Handle: h.handle, Owner: h.owner, Reason: r})
 	}
 	h.reason = r
 }
@@ -342,16 +434,27 @@ func (c *Core) adopt(h *hold, m Answer) {
 		return
 	}
 	c.client.drop(h)
-	h.state, h.token, h.deadline = holdHeld, m.Token, deadline
+	h.state, h.token, h.deadline, h.mode = holdHeld, m.Token, deadline, h.in.Mode
 	c.joinSlot(h, m.Echo.time())
 	c.notify(Granted{h.handle, m.Token, deadline})
+	if h.contended { // the Notice overtook the grant
+		c.notify(Contended{h.handle})
+	}
+	if next := c.client.holds[h.follower]; next != nil && next.state == holdBehind {
+		c.startAsking(next) // K11
+	}
 }
 
-// lose ends a held lock.
+// lose ends a held lock, and with it those that share its fate.
 func (c *Core) lose(h *hold, cause LostCause) {
+	if h.state != holdHeld {
+		return // it went with another one of its lease
+	}
 	c.leaveSlot(h)
-	c.client.forget(h)
-	c.notify(Lost{h.handle, cause})
+	c.dropChanges(h)
+	c.notify(Lost{Handle: h.handle, Cause: cause}) // before what follows from it
+	c.forget(h)
+	c.endLease(h, LostLease)
 }
 
 // viewChanged asks the new owners at once.
@@ -368,6 +471,7 @@ func (cl *client) viewChanged(c *Core) {
 			c.ask(h)
 		}
 	}
+	c.askNewOwners()
 	for _, s := range cl.slots {
 		if g := c.view.Groups[s.partition]; s.term != g.Term && s.renews() {
 			s.urgent = true
@@ -383,6 +487,9 @@ func (cl *client) changeMesh(c *Core) {
 		for _, h := range s.sorted() {
 			c.lose(h, LostOtherMesh)
 		}
+	}
+	for _, k := range cl.looks {
+		k.term, k.seen = 0, 0
 	}
 	for _, h := range slices.Clone(cl.asking) {
 		h.ticket, h.term = Ticket{}, 0
@@ -400,6 +507,12 @@ func (cl *client) reborn(c *Core) {
 	for _, s := range cl.slots {
 		s.urgent = s.urgent || s.renews()
 	}
+	for _, h := range cl.alters {
+		h.changes[0].next = c.now
+	}
+	for _, k := range cl.looks {
+		k.next = c.now
+	}
 }
 
 // tickClient lets deadlines pass, asks again and renews.
@@ -407,7 +520,10 @@ func (c *Core) tickClient() {
 	cl := &c.client
 	for i := 0; i < len(cl.slots); {
 		s := cl.slots[i]
-		if c.tickDeadlines(s); i < len(cl.slots) && cl.slots[i] == s { // else it is gone with its last lock
+		c.tickDeadlines(s)
+		// A lease that ends (K10) takes slots before this one along.
+		at, found := slices.BinarySearchFunc(cl.slots, s, (*slot).compare)
+		if i = at; found {
 			i++
 		}
 	}
@@ -432,6 +548,8 @@ func (c *Core) tickClient() {
 	}
 	if !c.silent() {
 		c.sendHeartbeats()
+		c.tickChanges()
+		c.tickLooks()
 	}
 	c.drain()
 }

@@ -32,7 +32,7 @@ func (c *Core) Clone() *Core {
 	}
 	k.client = c.client.clone()
 	// The step under way: empty, and its buffers are used again by the next.
-	k.local, k.dirty, k.confirms, k.beatAcks, k.out = nil, nil, nil, nil, Output{}
+	k.local, k.dirty, k.confirms, k.notices, k.beatAcks, k.out = nil, nil, nil, nil, nil, Output{}
 	return &k
 }
 
@@ -93,6 +93,9 @@ func (t *table) clone() table {
 		for i, r := range s.queue {
 			s.queue[i] = k.requests[r.id]
 		}
+		if s.upgrade != nil {
+			s.upgrade = k.requests[s.upgrade.id]
+		}
 	}
 	k.clients = cloneValues(t.clients)
 	for _, m := range k.clients {
@@ -101,6 +104,32 @@ func (t *table) clone() table {
 	k.leases = cloneValues(t.leases)
 	for _, l := range k.leases {
 		l.held = maps.Clone(l.held)
+		for seq, r := range l.held {
+			l.held[seq] = k.requests[r.id]
+		}
+	}
+	k.lines = maps.Clone(t.lines)
+	k.endings = slices.Clone(t.endings)
+	for i, e := range k.endings {
+		if k.endings[i].request = k.requests[e.request.id]; k.endings[i].request == nil {
+			r := *e.request // its client's mark has passed it
+			k.endings[i].request = &r
+		}
+	}
+	k.ending = make(map[RequestID]*request, len(t.ending))
+	for _, e := range k.endings {
+		k.ending[e.request.id] = e.request
+	}
+	k.revokes = slices.Clone(t.revokes)
+	for i, r := range k.revokes {
+		if k.revokes[i] = k.requests[r.id]; k.revokes[i] == nil {
+			n := *r
+			k.revokes[i] = &n
+		}
+	}
+	k.watched = cloneValues(t.watched)
+	for _, w := range k.watched {
+		w.watchers = slices.Clone(w.watchers)
 	}
 	k.parked = slices.Clone(t.parked)
 	k.parkedAt = maps.Clone(t.parkedAt)
@@ -117,6 +146,22 @@ func (cl *client) clone() client {
 	k.asking = slices.Clone(cl.asking)
 	for i, h := range k.asking {
 		k.asking[i] = k.holds[h.handle]
+	}
+	for _, h := range k.holds {
+		h.changes = slices.Clone(h.changes)
+	}
+	k.alters = slices.Clone(cl.alters)
+	for i, h := range k.alters {
+		k.alters[i] = k.holds[h.handle]
+	}
+	k.leased = maps.Clone(cl.leased)
+	for anchor, of := range k.leased {
+		k.leased[anchor] = maps.Clone(of)
+	}
+	k.looks = slices.Clone(cl.looks)
+	for i, l := range k.looks {
+		n := *l
+		k.looks[i] = &n
 	}
 	k.slots = slices.Clone(cl.slots)
 	for i, s := range k.slots {

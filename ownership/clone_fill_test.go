@@ -13,11 +13,12 @@ import (
 // is added later cannot be forgotten in either.
 
 // ofTheStep are the fields that are empty between steps.
-var ofTheStep = map[string]bool{"Core.local": true, "Core.dirty": true, "Core.confirms": true, "Core.beatAcks": true, "Core.out": true, "owner.starting": true}
+var ofTheStep = map[string]bool{"Core.local": true, "Core.dirty": true, "Core.confirms": true, "Core.notices": true, "Core.beatAcks": true, "Core.out": true, "owner.starting": true}
 
 // sharedTypes are never changed once they are made: a clone points to the same.
 var sharedTypes = map[reflect.Type]bool{
 	reflect.TypeFor[*View](): true, reflect.TypeFor[*Record](): true, reflect.TypeFor[*beat](): true,
+	reflect.TypeFor[*query](): true, reflect.TypeFor[*Value](): true,
 	reflect.TypeFor[*HeartbeatAckItem](): true, reflect.TypeFor[*assignment](): true, reflect.TypeFor[*Acquire](): true, reflect.TypeFor[*Release](): true,
 }
 
@@ -30,6 +31,7 @@ var sharedFields = map[string]string{
 	"takeover.state":     "fixed once it is set (T3)",
 	"sealAnswer.records": "made whole",
 	"incoming.chunks[]":  "made whole",
+	"change.value":       "the caller's, who does not change it",
 }
 
 // leftOut are the fields that Encode does not write.
@@ -39,15 +41,29 @@ var leftOut = map[string]string{
 	"Core.dirty":       "of the step",
 	"Core.confirms":    "of the step",
 	"Core.beatAcks":    "of the step",
+	"Core.notices":     "of the step",
+	"Core.wallMilli":   "for people",
+	"Core.wallAt":      "for people",
+	"request.came":     "for people",
+	"alteration.since": "for people",
 	"Core.out":         "of the step",
 	"owner.starting":   "of the step",
 	"Config.ID":        "read by New alone",
 	"Config.Client":    "read by New alone",
 	"founding.refused": "for people (Status)",
 	"Reason.Left":      "for people",
+	"Holder.Since":     "for people",
+	"client.leased[]":  "an index of holds",
+	"table.ending":     "an index of endings",
+	"request.ends":     "ending.until",
+	"table.lines":      "an index of keys",
+	"table.evicted":    "follows from endings",
+	"client.leased":    "an index of holds",
 	"client.bySeq":     "an index of holds",
+	"client.alters":    "an index of holds",
 	"Lock.Handle":      "hold.handle",
 	"slot.xor":         "follows from held",
+	"owner.bytes":      "follows from buffer",
 	"lease.xor":        "follows from held",
 	"table.parkedAt":   "an index of parked",
 	"incoming.missing": "follows from chunks",
@@ -107,6 +123,10 @@ func (f *filler) fill(name string, v reflect.Value) {
 	case reflect.Struct:
 		f.fillStruct(v)
 	case reflect.Pointer:
+		if r, is := v.Addr().Interface().(**request); is {
+			*r = f.requests[0]
+			return
+		}
 		v.Set(reflect.New(v.Type().Elem()))
 		f.fill(name, v.Elem())
 	case reflect.Slice:
@@ -160,8 +180,10 @@ func (f *filler) fillStruct(v reflect.Value) {
 		f.requests = filledTwo[request](f)
 		all()
 		p.requests = map[RequestID]*request{}
-		for _, r := range f.requests {
+		p.ending = map[RequestID]*request{}
+		for i, r := range f.requests {
 			p.requests[r.id] = r
+			p.ending[r.id], p.endings[i].request = r, r
 		}
 	case *client:
 		f.holds = filledTwo[hold](f)

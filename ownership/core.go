@@ -16,8 +16,11 @@ type Core struct {
 	bound *View // the first view this node accepted, nil if none (founding)
 	now   Time  // of the step under way
 	wall  int64 // unix seconds, 0 if not told
-	wants bool  // Leave was asked for (V7)
-	knows bool  // it has known a mesh that may live on: it founds no other (founding)
+	// Unix milliseconds, and when they were told; for people.
+	wallMilli int64
+	wallAt    Time
+	wants     bool // Leave was asked for (V7)
+	knows     bool // it has known a mesh that may live on: it founds no other (founding)
 
 	roster []Peer    // sorted by ID
 	heard  []hearing // when a node last spoke to this one, sorted by ID
@@ -39,6 +42,7 @@ type Core struct {
 	local    []Message   // to itself
 	dirty    []Partition // partitions with writes or rounds to be sent
 	confirms []outbox[ConfirmItem]
+	notices  []outbox[NoticeItem]
 	beatAcks []outbox[HeartbeatAckItem]
 	out      Output
 	wake     Time
@@ -103,6 +107,9 @@ func (c *Core) input(in Input) {
 		if in.Wall != 0 {
 			c.wall = in.Wall
 		}
+		if in.WallMilli != 0 {
+			c.wallMilli, c.wallAt = in.WallMilli, c.now
+		}
 		c.wake = c.now
 	case Receive:
 		c.receive(in)
@@ -115,9 +122,19 @@ func (c *Core) input(in Input) {
 	case Lock:
 		c.clientLock(in)
 	case Unlock:
-		c.clientUnlock(in.Handle)
+		c.clientUnlock(in)
 	case Extend:
 		c.clientExtend(in.Handle)
+	case Change:
+		c.clientChange(in)
+	case Unchange:
+		c.clientUnchange(in)
+	case Look:
+		c.clientLook(in)
+	case Unlook:
+		c.clientUnlook(in.Handle)
+	case Evict:
+		c.clientEvict(in)
 	case Leave:
 		c.leave()
 	case Rebirth:
@@ -165,6 +182,11 @@ func (c *Core) flush() {
 				c.send(b.to, HeartbeatAck{b.client, b.items})
 			}
 			c.beatAcks = c.beatAcks[:0]
+		case len(c.notices) > 0:
+			for _, b := range c.notices {
+				c.send(b.to, Notice{b.client, b.items})
+			}
+			c.notices = c.notices[:0]
 		default:
 			return
 		}
@@ -263,10 +285,33 @@ func (c *Core) deliver(from NodeID, m Message) {
 		c.onAnswer(from, m)
 	case HeartbeatAck:
 		c.onHeartbeatAck(from, m)
+	case Report:
+		c.onReport(from, m)
+	case Notice:
+		c.onNotice(from, m)
 	default:
 		if c.view != nil { // all others mean nothing without one
 			c.deliverInView(from, m)
+		} else {
+			c.sayMoved(from, m)
 		}
+	}
+}
+
+// sayMoved answers clients that know a view of which this node does not: they ask
+// again soon.
+func (c *Core) sayMoved(from NodeID, m Message) {
+	switch m := m.(type) {
+	case Acquire:
+		c.send(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term, Outcome: OutcomeMoved})
+	case Release:
+		c.send(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term, Release: true, Outcome: OutcomeMoved})
+	case Alter:
+		c.send(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term, Alters: m.Number, Outcome: OutcomeMoved})
+	case Revoke:
+		c.send(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term, Outcome: OutcomeMoved})
+	case Query:
+		c.send(from, Report{Client: m.Client, ID: m.ID, Partition: m.Partition, Term: m.Term, Outcome: OutcomeMoved})
 	}
 }
 
@@ -314,8 +359,23 @@ func (c *Core) deliverInView(from NodeID, m Message) {
 		c.onRelease(from, m)
 	case Heartbeat:
 		c.onHeartbeat(from, m)
+	case Alter:
+		c.onAlter(from, m)
+	case Revoke:
+		c.onRevoke(from, m)
+	case Query:
+		c.onQuery(from, m)
 	}
 }
 
 // hasPartition guards indexes that came from outside.
 func (c *Core) hasPartition(p Partition) bool { return int(p) < len(c.parts) }
+
+// wallNow is the wall clock in unix milliseconds, 0 if it was never told. For
+// people.
+func (c *Core) wallNow() int64 {
+	if c.wallMilli == 0 {
+		return 0
+	}
+	return c.wallMilli + c.now.since(c.wallAt).Milliseconds()
+}

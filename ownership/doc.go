@@ -80,6 +80,11 @@
 //	Answer         owner → client               outcome, or why there is none    G2, K1
 //	Heartbeat      client → owner               each TTL/3                       K4
 //	HeartbeatAck   owner → client               answer                           K4, G2
+//	Alter          client → owner               up, down, values                 K6, K8
+//	Query          client → owner               inspect, watch, list             K12
+//	Report         owner → client               answer, and changes              K12, G2
+//	Revoke         client → owner               operator's release               K13
+//	Notice         owner → client               let go; somebody waits           K13, K14
 //
 // Every message is sent again until it is answered or does not matter any more;
 // no rule rests on one arriving. A node of another mesh is refused by the MeshID
@@ -129,7 +134,8 @@
 //   - V7. Leaving takes two views: one that gives the node no groups; then, when no
 //     list has it and no unsettled group has it in Prior, one that drops it. It
 //     votes and answers Seal until a majority of that view's voters know it
-//     (Decided with WantAck). If all resign they just stop (RenewAck.Stop).
+//     (Decided with WantAck); who tells it of the view knows it. If all resign they
+//     just stop (RenewAck.Stop), and each passes that on.
 //
 // Founding. A node without a view tells the roster so (Contact). It founds a first
 // view of n = Founders nodes if each of the others told it directly within the
@@ -232,12 +238,59 @@
 //   - K4. One lease per client and TTL (a lock that is not renewed by itself has one
 //     of its own), one heartbeat per owner however many locks; its answer has one
 //     item per partition and none waits for another. An item carries a digest
-//     (count, and xor of a mix of key and token) of what the client believes it
+//     (count, and xor of a mix of key and number) of what the client believes it
 //     holds; on a mismatch the owner lists what it has, and the client releases
 //     what it does not know, except tokens whose request is open; what is missing
 //     is lost, if it was held before that heartbeat was sent.
-//   - K5. TTL ≤ MaxTTL; keys of 1 to 512 bytes, notes up to 256; anything else is
-//     refused and changes nothing.
+//   - K5. TTL ≤ MaxTTL, Delay ≤ MaxTTL; keys of 1 to 512 bytes, notes up to 256,
+//     values up to 4096; semaphores of 1 to 2²⁰; anything else is refused and changes
+//     nothing.
+//   - K6. A key has a value beside its holders. It is written and deleted (Alter)
+//     only by who holds all of the key, at the owner and now, under a number that
+//     rises within the grant: a late copy changes nothing. It carries the token of
+//     that grant, and stays when the key is free. What a lost configuration (T6) is
+//     found to have had is kept and marked Stale until it is written again.
+//   - K7. All locks are of one kind: a lock takes a weight of its key's capacity, and
+//     what is taken never exceeds it. Exclusive is all, shared next to nothing, for
+//     update just more than half of the capacity Whole; a semaphore has its own.
+//     While a key is held a request for another capacity is refused. The queue is
+//     granted from its head as far as it fits, in one write; a head that does not
+//     fit holds back all behind it, TryLock too, so nobody starves. A key has at
+//     most 1024 holders at a time.
+//   - K8. A holder alters its mode under the numbers of K6. Down is done at once and
+//     keeps the token. Up is from shared or update to exclusive: it goes before the
+//     queue, waits until the other holders have gone, lets nobody in meanwhile, and
+//     gets a new token. It is refused, and nothing changed, if another holder may go up
+//     as well (it is for update, or waits to): each would wait for the other. A holder
+//     that gives its wait up takes it back by a further number. From the moment that a
+//     holder asks to go down it counts as being there.
+//   - K9. A grant with a Delay whose lease expires stays in the record, marked Lost,
+//     for Delay·(1+d) more, and takes its weight. A new owner counts it anew, as
+//     leases (T4). A client that gives back what it has lost says so, and the place
+//     closes then. Any other Release knows no delay, nor does an operator's (K13): both
+//     open a place that is closed. T6 forgets delays.
+//   - K10. A lease of the user is a held lock, the anchor, and the locks that name it:
+//     they share its number and TTL, so a heartbeat renews them together (K4). When
+//     one of them is lost all others are released at once, by the client. When the
+//     anchor is released so are all; a lock that names an anchor which is not held is
+//     denied.
+//   - K11. Who wants several keys asks for one after the other, in the order of their
+//     bytes, each when the one before is held (After). So no two callers wait for
+//     each other, whatever their sets; and since each queue is served in order, nobody
+//     starves. When one ends before the next is held, that one is denied.
+//   - K12. What an owner knows of a key (holders, queue, value) or of a page of keys it
+//     answers like a heartbeat: after a confirm round that began when the query had
+//     come. A watched key is answered so once per term; later changes are sent when
+//     the write that made them is committed, with a number that rises. A watch is
+//     refreshed each second with the number seen, answered if there is a newer one,
+//     and forgotten after five without.
+//   - K13. An operator releases a lock by its token. The owner tells the holder to let
+//     go (Notice, until it does), renews that lock no more, and so has it back by its
+//     Release, or by its expiry TTL·(1+d) after: the next holder comes when it is
+//     certain that this one has seen the end. The answer is K1's.
+//   - K14. Holders are told when somebody begins to wait (Notice, and each heartbeat's
+//     answer), and may hand over: a Release may name an heir, the waiter that goes
+//     first if it fits.
 //
 // # Invariants
 //
@@ -253,7 +306,7 @@
 //	I10 EchoBeforeRound           G2
 //	I11 AnswerTerm                K1
 //	I12 ExpireAfterDeadline       K3
-//	I13 WeightWithinCapacity      one holder of an exclusive lock
+//	I13 WeightWithinCapacity      K7: what holders take of a key
 //	I14 OneOutcomePerRequest      K1
 //	I15 NeverAdoptReleased        K1
 //	I16 ForgottenIsSilent         V6
@@ -274,6 +327,13 @@
 // holder's deadline rests on a time that it sent before the owner's confirm round
 // or Accept began; the owner's expiry, and that of any later owner (T4), on one
 // after. Tokens: within a term the owner counts; over terms the upper half rises.
+//
+// What a holder changes (K6, K8) is a write like a grant. A place is given to the
+// next only when it is certain that the one before does not believe in it: it said
+// so (Release), or its expiry has passed; an eviction (K13) shortens neither, it ends
+// the renewals and asks. So weights never exceed the capacity in what is believed,
+// as they never do in what is replicated. A holder counts as what it asks to go down
+// to from the moment that it asks, and as what it goes up to when it hears of it.
 //
 // # Liveness
 //
@@ -301,6 +361,13 @@
 //   - An owner that does not serve yet keeps up to 65,536 requests and evaluates
 //     them when it does (Waiting says why meanwhile); a key takes 65,536 waiters.
 //     More are told to come again.
+//   - A message carries about 256 KiB of writes at most, and an owner keeps about 64 MiB
+//     of them: a write carries a whole record, which a thousand readers make long.
+//   - A change of a lock is asked for again like a request; a look each 500 ms; both each
+//     MembershipTTL/20 while their owner does not serve yet. Watchers are told of queues
+//     MembershipTTL/20 after they have changed. A key has at most 4096 watchers. A
+//     KeyState lists the first 64 waiters; a page ends at 1024 keys or 256 KiB.
+//   - An evicted holder is told again each MembershipTTL/20.
 //   - Prior holds at most 64 configurations; an older one of the same nodes is
 //     dropped, since the newer one asks for the same. At the bound a group stays as
 //     it is until it is settled.
@@ -325,7 +392,9 @@
 //	an answered grant is not forgotten                 fewer than W of its group
 //	                                                   lost at once; else T6
 //	the minority grants nothing after MembershipTTL    clock rates within d
-//	every answer is linearizable, busy too             G2, K1
+//	a value that was answered is read until the next   fewer than W of its group
+//	                                                   lost at once; else Stale
+//	every answer is linearizable, busy and looks too   G2, K1, K12
 //
 // A restored or cloned virtual machine can be two nodes with one NodeID: that is
 // not covered.
@@ -396,6 +465,19 @@
 //     once a second for ever; and since every take-over gives leases their full TTL
 //     anew (T4), what a dead client held was never given up.
 //   - A leaver without a membership lease for 2 MembershipTTL just goes (V7).
+//   - A heartbeat's digest is made of request numbers, not of tokens (K4): an upgrade
+//     raises the token of a grant, and a request has one outcome for ever.
+//   - A change of mode, like a value, goes under a number within the grant (K6, K8), so
+//     both survive copies, take-overs and being given up in one way. What was refused
+//     is remembered by its owner alone: a client takes answers only from the newest
+//     term it asked, so no refusal is believed of which a copy may yet be done.
+//   - An operator's release does not take the lock at once (K13): its holder would
+//     believe in it still. It waits for the holder's word or for its deadline, and who
+//     does not want to wait for that has fencing tokens.
+//   - An upgrade gets a new token (K8): readers may have shown theirs, which are higher
+//     than the first one of the holder that goes up.
+//   - A change of a queue alone is told to watchers a moment later and without a round
+//     (K12): it is what the owner has seen, of a state that was committed.
 //   - The last voter leaves only when another member can be seated; a view without
 //     voters could have no successor. So when all voters leave and somebody joins,
 //     the next view adds who joins and lets nobody go: without that neither happened

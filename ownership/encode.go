@@ -78,7 +78,6 @@ func (e *encoder) request(id RequestID)      { e.uint(uint64(id.Client)); e.uint
 func (e *encoder) leaseID(id LeaseID)        { e.uint(uint64(id.Client)); e.uint(uint64(id.Number)) }
 func (e *encoder) ticket(t Ticket)           { e.term(t.Term); e.uint(uint64(t.Number)) }
 func (e *encoder) settledItem(i SettledItem) { e.uint(uint64(i.Partition)); e.term(i.Term) }
-func (e *encoder) heldLock(l HeldLock)       { e.uint(l.Seq); e.uint(uint64(l.Token)) }
 func (e *encoder) absence(a absence)         { e.node(a.id); e.time(a.since) }
 func (e *encoder) hearing(h hearing)         { e.node(h.id); e.time(h.at) }
 func (e *encoder) autoLease(a autoLease)     { e.uint(uint64(a.number)); e.duration(a.ttl) }
@@ -274,8 +273,19 @@ func (e *encoder) record(r *Record) {
 	if e.has(r != nil) {
 		e.str(r.Key)
 		each(e, r.Holders, (*encoder).holder)
+		e.value(r.Value)
 	}
 }
+
+func (e *encoder) value(v *Value) {
+	if e.has(v != nil) {
+		e.str(string(v.Data))
+		e.uint(uint64(v.Token))
+		e.bool(v.Stale)
+	}
+}
+
+func (e *encoder) mode(m Mode) { e.uint(uint64(m.Weight)); e.uint(uint64(m.Of)) }
 
 func (e *encoder) holder(h Holder) {
 	e.request(h.Request)
@@ -284,6 +294,10 @@ func (e *encoder) holder(h Holder) {
 	e.duration(h.TTL)
 	e.str(h.Name)
 	e.str(h.Note)
+	e.mode(h.Mode)
+	e.duration(h.Delay)
+	e.bool(h.Lost)
+	e.uint(h.Altered)
 }
 
 func (e *encoder) incoming(in *incoming) {

@@ -9,8 +9,23 @@ func (e *encoder) pending(p pending) {
 	e.time(p.began)
 	e.request(p.request)
 	e.bool(p.release)
-	if e.has(p.answer != nil) {
-		e.answer(p.answer.(Answer))
+	e.uint(p.alters)
+	switch a := p.answer.(type) {
+	case nil:
+		e.uint(0)
+	case Answer:
+		e.uint(1)
+		e.answer(a)
+	case Report:
+		e.uint(2)
+		e.report(a)
+	}
+	if e.has(p.query != nil) {
+		e.uint(uint64(p.query.client))
+		e.uint(p.query.id)
+		e.str(p.query.key)
+		e.bool(p.query.page)
+		e.bool(p.query.watch)
 	}
 	if e.has(p.beat != nil) {
 		e.leaseID(p.beat.lease)
@@ -36,12 +51,46 @@ func (e *encoder) answer(a Answer) {
 	e.ticket(a.Ticket)
 	e.holder(a.Holder)
 	e.reason(a.Reason)
+	e.uint(a.Alters)
+}
+
+func (e *encoder) report(m Report) {
+	e.uint(uint64(m.Client))
+	e.uint(m.ID)
+	e.uint(uint64(m.Partition))
+	e.term(m.Term)
+	e.uint(uint64(m.Outcome))
+	e.uint(m.Number)
+	each(e, m.Keys, (*encoder).keyState)
+	e.bool(m.More)
+	e.reason(m.Reason)
+}
+
+// keyState: how long is left, and how long it was waited, are for people.
+func (e *encoder) keyState(s KeyState) {
+	e.str(s.Key)
+	e.len(len(s.Holders))
+	for _, h := range s.Holders {
+		e.holder(h.Holder)
+		e.bool(h.Evicted)
+	}
+	e.len(len(s.Queue))
+	for _, w := range s.Queue {
+		e.uint(uint64(w.Client))
+		e.str(w.Name)
+		e.str(w.Note)
+		e.mode(w.Mode)
+		e.bool(w.Upgrades)
+	}
+	e.int(int64(s.Waiting))
+	e.value(s.Value)
 }
 
 // reason: Left is for people, and never in an answer that waits.
 func (e *encoder) reason(r Reason) {
 	e.uint(uint64(r.Code))
 	e.int(int64(r.Ahead))
+	e.int(int64(r.Others))
 	e.holder(r.Holder)
 }
 
@@ -52,7 +101,8 @@ func (e *encoder) ack(a *HeartbeatAckItem) {
 	e.uint(a.Beat)
 	e.echo(a.Echo)
 	e.bool(a.Match)
-	each(e, a.Held, (*encoder).heldLock)
+	each(e, a.Held, (*encoder).uint)
+	each(e, a.Contended, (*encoder).uint)
 }
 
 func (e *encoder) table(t *table) {
@@ -64,6 +114,9 @@ func (e *encoder) table(t *table) {
 		e.len(len(k.queue))
 		for _, r := range k.queue {
 			e.request(r.id)
+		}
+		if e.has(k.upgrade != nil) {
+			e.request(k.upgrade.id)
 		}
 	}
 	e.len(len(t.requests))
@@ -83,15 +136,55 @@ func (e *encoder) table(t *table) {
 	for _, id := range sortedFunc(t.leases, LeaseID.compare) {
 		e.lease(t.leases[id])
 	}
+	e.len(len(t.endings))
+	for _, x := range t.endings {
+		e.lockRequest(x.request)
+		e.time(x.until)
+	}
+	e.len(len(t.revokes))
+	for _, r := range t.revokes {
+		e.lockRequest(r)
+	}
+	e.len(len(t.watched))
+	for _, key := range sortedKeys(t.watched) {
+		e.str(key)
+		e.watched(t.watched[key])
+	}
+	e.uint(t.changes)
+	e.time(t.tellAt)
+	e.time(t.newsAt)
+	e.time(t.sweepAt)
 	e.uint(uint64(t.tickets))
 	e.time(t.expiry)
 	e.time(t.graceEnd)
 	each(e, t.parked, (*encoder).parked)
 }
 
+func (e *encoder) watched(w *watched) {
+	e.uint(w.number)
+	e.bool(w.news)
+	e.len(len(w.watchers))
+	for _, k := range w.watchers {
+		e.uint(uint64(k.client))
+		e.uint(k.id)
+		e.node(k.to)
+		e.time(k.heard)
+	}
+}
+
+// lockRequest: came is for people.
 func (e *encoder) lockRequest(r *request) {
 	e.request(r.id)
 	e.str(r.key)
+	e.mode(r.mode)
+	e.duration(r.delay)
+	e.bool(r.evicted)
+	e.str(r.evictor)
+	e.request(r.evicts)
+	e.uint(r.alter.number)
+	e.uint(uint64(r.alter.outcome))
+	e.holder(r.alter.holder)
+	e.bool(r.alter.up)
 	e.uint(uint64(r.state))
 	e.uint(uint64(r.outcome))
 	e.bool(r.released)
@@ -112,10 +205,10 @@ func (e *encoder) lease(l *lease) {
 	e.leaseID(l.id)
 	e.duration(l.ttl)
 	e.time(l.heard)
+	e.node(l.from)
 	e.len(len(l.held))
-	for _, token := range sortedKeys(l.held) {
-		e.uint(uint64(token))
-		e.request(l.held[token])
+	for _, seq := range sortedKeys(l.held) {
+		e.uint(seq)
 	}
 }
 
@@ -143,6 +236,8 @@ func (e *encoder) acquire(m *Acquire) {
 	e.ticket(m.Ticket)
 	e.str(m.Name)
 	e.str(m.Note)
+	e.mode(m.Mode)
+	e.duration(m.Delay)
 }
 
 func (e *encoder) release(m *Release) {
@@ -150,6 +245,8 @@ func (e *encoder) release(m *Release) {
 	e.uint(m.Low)
 	e.uint(uint64(m.Partition))
 	e.term(m.Term)
+	e.str(m.Heir)
+	e.bool(m.Lost)
 }
 
 func (e *encoder) client(cl *client) {
@@ -163,6 +260,10 @@ func (e *encoder) client(cl *client) {
 	e.len(len(cl.asking))
 	for _, h := range cl.asking {
 		e.uint(h.seq)
+	}
+	e.len(len(cl.looks))
+	for _, k := range cl.looks {
+		e.look(k)
 	}
 	each(e, cl.slots, (*encoder).slot)
 	each(e, cl.auto, (*encoder).autoLease)
@@ -188,10 +289,49 @@ func (e *encoder) hold(h *hold) {
 	e.time(h.deadline)
 	e.uint(h.since)
 	e.uint(h.extend)
+	e.mode(h.mode)
+	e.len(len(h.changes))
+	for i := range h.changes {
+		e.change(&h.changes[i])
+	}
+	e.uint(h.altered)
+	e.bool(h.contended)
+	e.uint(uint64(h.evicts))
+	e.str(h.heir)
+	e.uint(uint64(h.follower))
+	e.bool(h.quiet)
+	e.bool(h.lost)
 	e.bool(h.wasHeld)
 	e.bool(h.reask)
 	e.uint(uint64(h.releases))
 	e.time(h.giveUp)
+}
+
+func (e *encoder) change(ch *change) {
+	e.uint(ch.op)
+	e.uint(uint64(ch.what))
+	e.mode(ch.mode)
+	e.str(string(ch.value))
+	e.bool(ch.undo)
+	e.uint(ch.number)
+	e.term(ch.term)
+	e.time(ch.next)
+	e.reason(ch.reason)
+}
+
+func (e *encoder) look(k *look) {
+	e.uint(uint64(k.in.Handle))
+	e.str(k.in.Key)
+	e.bool(k.in.Page)
+	e.uint(uint64(k.in.Partition))
+	e.bool(k.in.Watch)
+	e.uint(uint64(k.partition))
+	e.term(k.term)
+	e.node(k.owner)
+	e.time(k.next)
+	e.time(k.heard)
+	e.uint(k.seen)
+	e.reason(k.reason)
 }
 
 func (e *encoder) lock(in Lock) {
@@ -200,6 +340,10 @@ func (e *encoder) lock(in Lock) {
 	e.bool(in.Try)
 	e.bool(in.NoRenew)
 	e.str(in.Note)
+	e.mode(in.Mode)
+	e.duration(in.Delay)
+	e.uint(uint64(in.Lease))
+	e.uint(uint64(in.After))
 }
 
 func (e *encoder) slot(s *slot) {

@@ -112,7 +112,7 @@ func TestGarbageStopsNobody(t *testing.T) {
 	garbage(t, "two holders accept", func() {
 		c, now := alone()
 		rcv(c, now, Install{Term: c.view.Groups[0].Term + 1, Chunks: 1})
-		rcv(c, now, Accept{Term: c.view.Groups[0].Term + 1, First: 1, Writes: []Write{{"k", &Record{"k", make([]Holder, 2)}}}})
+		rcv(c, now, Accept{Term: c.view.Groups[0].Term + 1, First: 1, Writes: []Write{{"k", &Record{Key: "k", Holders: make([]Holder, 2)}}}})
 	})
 	garbage(t, "ack above next", func() {
 		c, now := alone()

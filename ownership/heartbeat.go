@@ -51,7 +51,7 @@ func (c *Core) joinSlot(h *hold, echo Time) {
 		cl.slots = slices.Insert(cl.slots, i, s)
 	}
 	s.held[h.seq] = h
-	s.xor ^= digest(h.in.Key, h.token)
+	s.xor ^= digest(h.in.Key, h.seq)
 	s.deadline = earlier(s.deadline, h.deadline)
 	h.since = s.beat
 	c.wakeAt(s.next())
@@ -65,7 +65,7 @@ func (c *Core) leaveSlot(h *hold) {
 	}
 	s := cl.slots[i]
 	delete(s.held, h.seq)
-	s.xor ^= digest(h.in.Key, h.token)
+	s.xor ^= digest(h.in.Key, h.seq)
 	if len(s.held) == 0 {
 		// K4: no lock lives on a heartbeat that nobody stands behind.
 		cl.slots = slices.Delete(cl.slots, i, i+1)
@@ -190,10 +190,13 @@ func (c *Core) renewed(from NodeID, s *slot, item HeartbeatAckItem) {
 	s.echo = max(s.echo, item.Echo.time())
 	s.deadline = never
 	for _, h := range s.sorted() {
+		if h.state != holdHeld {
+			continue // lost with another one of its lease (K10)
+		}
 		// K4: the answer speaks of what was held before the renewal was sent.
 		switch {
 		case h.since >= item.Beat:
-		case item.Match || slices.Contains(item.Held, HeldLock{h.seq, h.token}):
+		case item.Match || slices.Contains(item.Held, h.seq):
 			if deadline > h.deadline {
 				h.deadline = deadline
 				asked := h.extend != 0 && item.Beat >= h.extend
@@ -207,12 +210,13 @@ func (c *Core) renewed(from NodeID, s *slot, item HeartbeatAckItem) {
 			continue
 		}
 		s.deadline = earlier(s.deadline, h.deadline)
+		c.noteContended(h, slices.Contains(item.Contended, h.seq))
 	}
 	// K4: the client releases what it does not know, except tokens whose request
 	// is open.
-	for _, l := range item.Held {
-		if c.client.bySeq[l.Seq] == nil {
-			c.send(from, Release{Request: RequestID{c.client.id, l.Seq}, Low: c.client.low(), Partition: item.Partition, Term: item.Term})
+	for _, seq := range item.Held {
+		if c.client.bySeq[seq] == nil {
+			c.send(from, Release{Request: RequestID{c.client.id, seq}, Low: c.client.low(), Partition: item.Partition, Term: item.Term, Lost: true})
 		}
 	}
 	c.tickDeadlines(s)

@@ -25,8 +25,12 @@ type Input interface{ input() }
 type Handle uint64
 
 // Tick tells nothing but the time. Wall is unix seconds, read by founders
-// alone; 0 leaves the last value.
-type Tick struct{ Wall int64 }
+// alone. WallMilli is unix milliseconds, for people alone (Holder.Since). 0 leaves
+// the last value of either.
+type Tick struct {
+	Wall      int64
+	WallMilli int64
+}
 
 // Receive delivers a message. Mesh is the sender's mesh, 0 if it has none.
 // The transport vouches for From; Message was decoded without error.
@@ -46,23 +50,72 @@ type Peer struct {
 // it says is unsafe. A peer that is in none of its lines is unknown, not dead.
 type Roster struct{ Peers []Peer }
 
-// Lock asks for a key. Its end is a Granted, Busy or Invalid event, or the
+// Lock asks for a key. Its end is a Granted, Busy, Denied or Invalid event, or the
 // Released that follows Unlock.
 type Lock struct {
 	Handle  Handle
 	Key     string
 	TTL     time.Duration
+	Mode    Mode
 	Try     bool
 	NoRenew bool
 	Note    string
+	Delay   time.Duration // K9: kept from others this long after its holder was lost; 0 to MaxTTL
+	// Lease, if not 0, is the handle of a held lock, an anchor, whose fate this one
+	// shares (K10). TTL and NoRenew are the anchor's then.
+	Lease Handle
+	// After, if not 0, is the handle of an earlier lock of the same set: this one is
+	// asked for once that is held, and denied if that ends before (K11).
+	After Handle
 }
 
 // Unlock closes a handle, whatever became of it: it releases a lock, or cancels
 // a request. Released follows when the owner has certified it.
-type Unlock struct{ Handle Handle }
+type Unlock struct {
+	Handle Handle
+	Heir   string // K14: the first waiter of this name goes before the others; "" for none
+}
 
 // Extend renews a held lock now. Extended (or Lost) follows.
 type Extend struct{ Handle Handle }
+
+// Change alters a held lock or its value (K6, K8): Altered follows, or the lock's
+// end. Those of one handle are carried out one after the other.
+type Change struct {
+	Handle Handle
+	Op     uint64 // the runtime's name for this call: rises with each Change of a handle
+	What   AlterCode
+	Mode   Mode   // AlterMode: the new one
+	Value  []byte // AlterValue
+}
+
+// Unchange gives a Change up: it is not asked for any more. What has not been
+// carried out of a change of mode is taken back. Nothing follows.
+type Unchange struct {
+	Handle Handle
+	Op     uint64
+}
+
+// Look asks what an owner knows (K12). Looked follows: once, or with Watch on each
+// change until Unlook.
+type Look struct {
+	Handle    Handle
+	Key       string
+	Page      bool // not Key, but those after it that have holders or a value, in Partition
+	Partition Partition
+	Watch     bool // not with Page
+}
+
+// Unlook ends a Look. Nothing follows.
+type Unlook struct{ Handle Handle }
+
+// Evict takes the lock of this token from whoever holds it (K13). Evicted follows
+// when it is over, or Invalid. Unlock gives the call up, not the eviction.
+type Evict struct {
+	Handle Handle
+	Key    string
+	Token  Token
+}
 
 // Leave begins the way out (V7). Left follows.
 type Leave struct{}
@@ -71,14 +124,19 @@ type Leave struct{}
 // client goes on.
 type Rebirth struct{ ID NodeID }
 
-func (Tick) input()    {}
-func (Receive) input() {}
-func (Roster) input()  {}
-func (Lock) input()    {}
-func (Unlock) input()  {}
-func (Extend) input()  {}
-func (Leave) input()   {}
-func (Rebirth) input() {}
+func (Tick) input()     {}
+func (Receive) input()  {}
+func (Roster) input()   {}
+func (Lock) input()     {}
+func (Unlock) input()   {}
+func (Extend) input()   {}
+func (Change) input()   {}
+func (Unchange) input() {}
+func (Look) input()     {}
+func (Unlook) input()   {}
+func (Evict) input()    {}
+func (Leave) input()    {}
+func (Rebirth) input()  {}
 
 // Output is what a step asks the runtime to do. Its slices are the core's own
 // and valid until the next step.
@@ -117,6 +175,85 @@ type Invalid struct {
 	Why    string
 }
 
+// Denied: the request can not be served as it is. The handle is closed.
+type Denied struct {
+	Handle Handle
+	Code   DeniedCode
+	Holder Holder // DeniedCapacity: one of those whose capacity the key has
+}
+
+// DeniedCode says why a lock was denied.
+type DeniedCode uint8
+
+// The codes.
+const (
+	DeniedCapacity DeniedCode = iota + 1 // K7: the key has another capacity while it is held
+	DeniedLease                          // K10: its lease is over
+	DeniedSet                            // K11: a lock before it in its set has ended
+)
+
+// Altered: what became of a Change. With OutcomeAltered it is done: the lock has
+// Mode and Token. With OutcomeBusy an upgrade is refused, since the holder and
+// Holder would wait for each other; with OutcomeNotHeld a value is, since the lock
+// is not, or not exclusively, held at its owner. Op 0 is no Change: one that was given
+// up had been carried out and is taken back, and the token has risen.
+type Altered struct {
+	Handle  Handle
+	Op      uint64
+	Outcome Outcome
+	Mode    Mode
+	Token   Token
+	Holder  Holder // OutcomeBusy, OutcomeNotHeld: who is in the way, or has the key; zero if nobody has
+}
+
+// Looked: what an owner knows (K12), certified. Of a watched key each one is newer
+// than the one before.
+type Looked struct {
+	Handle Handle
+	Owner  NodeID
+	Term   Term
+	Keys   []KeyState // one; with Page those of one page, in order
+	More   bool       // Page: others follow the last one
+}
+
+// KeyState is one key as its owner knows it. It is shared and never changed.
+type KeyState struct {
+	Key     string
+	Holders []HolderState
+	Queue   []WaiterState // the first of those that wait
+	Waiting int           // how many wait in all
+	Value   *Value        // nil: none
+}
+
+// HolderState is one holder at the owner.
+type HolderState struct {
+	Holder
+	Left    time.Duration // until its lease expires, or until its place opens if Lost, if nothing is heard
+	Evicted bool          // it was told to let go (K13)
+}
+
+// WaiterState is one waiter at the owner, first in line first.
+type WaiterState struct {
+	Client   ClientID
+	Name     string
+	Note     string
+	Mode     Mode
+	Upgrades bool          // a holder that waits for the others to go (K8)
+	Waited   time.Duration // since it is in line at this owner
+}
+
+// Evicted: an Evict is over. Done says that the lock is no longer held; else no
+// holder had that token, and Holder is who has the key, if anybody.
+type Evicted struct {
+	Handle Handle
+	Done   bool
+	Holder Holder
+}
+
+// Contended: somebody has begun to wait for a lock that is held (K14). A hint: told
+// again only when there was nobody in between.
+type Contended struct{ Handle Handle }
+
 // Extended: a renewal of a held lock was certified.
 type Extended struct {
 	Handle   Handle
@@ -132,12 +269,16 @@ const (
 	LostExpired   LostCause = iota + 1 // no renewal was confirmed before the deadline
 	LostMissing                        // the owner no longer has it: released by somebody else
 	LostOtherMesh                      // the node now belongs to another mesh
+	LostEvicted                        // K13: an operator released it
+	LostLease                          // K10: its lease was lost, or another lock of it
+	LostRevoked                        // K10: its lease was released
 )
 
 // Lost: the lock is no longer held. The handle is closed.
 type Lost struct {
 	Handle Handle
 	Cause  LostCause
+	By     string // LostEvicted: the operator's node
 }
 
 // Released: the owner has certified that the request is closed. Held says that
@@ -152,6 +293,7 @@ type Released struct {
 // Pending: why a request is still open changed.
 type Pending struct {
 	Handle Handle
+	Op     uint64 // of a Change, 0 for the Lock, Look or Evict itself
 	Owner  NodeID // whom it waits for, 0 if nobody
 	Reason Reason
 }
@@ -221,6 +363,11 @@ type Proposing struct {
 func (Granted) event()     {}
 func (Busy) event()        {}
 func (Invalid) event()     {}
+func (Denied) event()      {}
+func (Altered) event()     {}
+func (Looked) event()      {}
+func (Evicted) event()     {}
+func (Contended) event()   {}
 func (Extended) event()    {}
 func (Lost) event()        {}
 func (Released) event()    {}

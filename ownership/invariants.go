@@ -114,10 +114,20 @@ func (c *Core) assertExpiry(l *lease) {
 	}
 }
 
-// assertCapacity: an exclusive lock has one holder (I13).
+// assertCapacity: holders take no more than the key's capacity, and agree on it
+// (I13, K7).
 func assertCapacity(r *Record) {
-	if r != nil && len(r.Holders) > 1 {
-		violated("I13 WeightWithinCapacity", "key %q has %d holders", r.Key, len(r.Holders))
+	if r == nil || len(r.Holders) < 2 {
+		return
+	}
+	capacity := r.Holders[0].Mode.capacity()
+	for _, h := range r.Holders {
+		if h.Mode.capacity() != capacity {
+			violated("I13 WeightWithinCapacity", "key %q has holders of %d and of %d", r.Key, capacity, h.Mode.capacity())
+		}
+	}
+	if r.taken() > uint64(capacity) {
+		violated("I13 WeightWithinCapacity", "key %q of %d has %d holders, which take %d", r.Key, capacity, len(r.Holders), r.taken())
 	}
 }
 

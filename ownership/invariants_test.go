@@ -79,7 +79,7 @@ func TestInvariantsFire(t *testing.T) {
 			n := owning(a, v)
 			n.owners[0].table.key("k").record = held("k", e, makeToken(term, 50))
 			o := n.owners[0]
-			n.grant(o, o.table.key("k"), &request{id: RequestID{5, 1}, key: "k"})
+			n.admit(o, o.table.key("k").record, &request{id: RequestID{5, 1}, key: "k"})
 		}},
 		{"I10", func() { assertEcho(11, 10) }},
 		{"I11", func() { // an answer of another term is about to leave
@@ -98,7 +98,7 @@ func TestInvariantsFire(t *testing.T) {
 		{"I14", func() { // a request that is closed is granted
 			n := owning(a, v)
 			o := n.owners[0]
-			n.grant(o, o.table.key("k"), &request{id: RequestID{5, 1}, key: "k", state: requestClosed})
+			n.admit(o, &Record{Key: "k"}, &request{id: RequestID{5, 1}, key: "k", state: requestClosed})
 		}},
 		{"I15", func() { // a grant for what was released
 			n := asking(Lock{Handle: 1, Key: "k", TTL: time.Second})

@@ -9,25 +9,30 @@ import (
 // waits, which leases keep it so. It is the speculative state: after the last
 // write that was numbered, committed or not.
 //
-// Invariants: a key with a free place has no queue (but during the grace); a
-// request has one outcome for ever (I14); every holder's lease is in leases, and
-// expires TTL·(1+d) after it was last heard of (I12).
+// Invariants: the head of a queue does not fit beside the holders (K7; but during
+// the grace); a request has one outcome for ever (I14); every holder's lease is in
+// leases, and expires TTL·(1+d) after it was last heard of (I12), or the holder is
+// in endings.
 type table struct {
-	keys     map[string]*keyState // those that are held or waited for
+	keys     map[string]*keyState // those that are held, waited for, or have a value
+	lines    map[string]bool      // the keys with a queue, and perhaps some that had one
 	requests map[RequestID]*request
 	clients  map[ClientID]*clientMark
 	leases   map[LeaseID]*lease
-	tickets  uint32   // last number given
-	expiry   Time     // no lease ends before this
-	graceEnd Time     // K2: until then requests are parked; 0 if none
-	parked   []parked // requests that cannot be evaluated yet, one per RequestID
+	ending   map[RequestID]*request // those of endings
+	endings  []ending               // holders that no lease keeps any more, first to end first
+	evicted  int                    // how many of endings were told to let go (K13)
+	revokes  []*request             // operators' that wait for a holder to let go (K13)
+	tellAt   Time                   // when holders are told again to let go; never if there are none
+	watched  map[string]*watched    // by key (K12)
+	changes  uint64                 // the last number of a watched key's state
+	newsAt   Time                   // when watchers are told of queues; never if there is nothing
+	sweepAt  Time                   // when watchers that are gone are forgotten
+	tickets  uint32                 // last number given
+	expiry   Time                   // no lease ends before this
+	graceEnd Time                   // K2: until then requests are parked; 0 if none
+	parked   []parked               // requests that cannot be evaluated yet, one per RequestID
 	parkedAt map[RequestID]int
-}
-
-// keyState is one key.
-type keyState struct {
-	record *Record    // nil if free
-	queue  []*request // by ticket
 }
 
 // requestState is what became of an Acquire.
@@ -44,17 +49,25 @@ type request struct {
 	id       RequestID
 	key      string
 	state    requestState
-	outcome  Outcome // closed: Busy or Gone
+	outcome  Outcome // closed: Busy, Capacity or Gone
 	released bool    // closed by a Release that ended a grant
 	token    Token   // held
-	busy     *Record // Busy: what had the key
+	busy     *Record // Busy, Capacity: what had the key
+	mode     Mode
+	delay    time.Duration
 	lease    uint32
 	ttl      time.Duration
 	ticket   Ticket
-	sent     Echo   // the newest client time received
-	heard    Time   // when the newest copy came
-	from     NodeID // its return address is its latest
-	answers  uint8  // bits: which answers wait for a round
+	sent     Echo      // the newest client time received
+	heard    Time      // when the newest copy came
+	came     Time      // when the first one came to this owner
+	from     NodeID    // its return address is its latest
+	evicted  bool      // held: told to let go, and renewed no more (K13)
+	ends     Time      // of one that is in endings
+	evictor  string    // of an evicted one: the operator's node
+	evicts   RequestID // a Revoke: of this grant
+	alter    alteration
+	answers  uint8 // bits: which answers wait for a round
 	name     string
 	note     string
 }
@@ -62,6 +75,7 @@ type request struct {
 const (
 	answersAcquire = 1 << iota
 	answersRelease
+	answersAlter
 )
 
 // clientMark is what the owner remembers of a client's closed requests (K1).
@@ -79,9 +93,10 @@ type clientMark struct {
 type lease struct {
 	id    LeaseID
 	ttl   time.Duration
-	heard Time // last request, refresh or renewal of it
-	held  map[Token]RequestID
-	xor   uint64 // of the digests of held
+	heard Time                // last request, refresh or renewal of it
+	from  NodeID              // the node it came from, 0 if nothing came yet
+	held  map[uint64]*request // by Seq
+	xor   uint64              // of the digests of held
 }
 
 // parked is a request that waits until the owner serves, or for the end of the
@@ -103,12 +118,14 @@ const (
 )
 
 func (t *table) init() {
-	t.keys = map[string]*keyState{}
+	t.keys, t.lines = map[string]*keyState{}, map[string]bool{}
+	t.ending = map[RequestID]*request{}
 	t.requests = map[RequestID]*request{}
 	t.clients = map[ClientID]*clientMark{}
 	t.leases = map[LeaseID]*lease{}
 	t.parkedAt = map[RequestID]int{}
-	t.expiry = never
+	t.watched = map[string]*watched{}
+	t.expiry, t.tellAt, t.newsAt, t.sweepAt = never, never, never, never
 }
 
 func (t *table) key(key string) *keyState {
@@ -125,7 +142,7 @@ func (t *table) anyWaiting() bool {
 		return true
 	}
 	for _, k := range t.keys {
-		if len(k.queue) > 0 {
+		if len(k.queue) > 0 || k.upgrade != nil {
 			return true
 		}
 	}
@@ -133,10 +150,12 @@ func (t *table) anyWaiting() bool {
 }
 
 // digest mixes one grant for the comparison of what client and owner believe
-// (K4). The finalizer of splitmix64 (Steele, Lea, Flood 2014) keeps tokens, which
-// differ in few bits, from cancelling out in the xor.
-func digest(key string, t Token) uint64 {
-	x := keyHash(key) + uint64(t)*0x9e3779b97f4a7c15
+// (K4). A request has one outcome for ever, so its Seq stands for the grant; the
+// token would not do, since an upgrade raises it. The finalizer of splitmix64
+// (Steele, Lea, Flood 2014) keeps Seqs, which differ in few bits, from cancelling
+// out in the xor.
+func digest(key string, seq uint64) uint64 {
+	x := keyHash(key) + seq*0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
@@ -150,8 +169,14 @@ func (c *Core) fillTable(o *owner, records map[string]*Record) {
 		r := records[key]
 		t.key(key).record = r
 		for _, h := range r.Holders {
-			req := &request{id: h.Request, key: key, state: requestHeld, token: h.Token, lease: h.Lease, ttl: h.TTL, heard: c.now, name: h.Name, note: h.Note}
+			req := &request{id: h.Request, key: key, state: requestHeld, token: h.Token, mode: h.Mode, delay: h.Delay,
+				lease: h.Lease, ttl: h.TTL, heard: c.now, came: c.now, name: h.Name, note: h.Note, alter: alteration{number: h.Altered, outcome: OutcomeAltered}}
 			t.requests[h.Request] = req
+			if h.Lost { // K9: its delay is counted anew too
+				c.close(o, req, OutcomeGone)
+				c.endAt(o, req, c.now.add(c.view.Params.given(h.Delay)))
+				continue
+			}
 			c.leaseAdd(o, req)
 		}
 	}
@@ -163,13 +188,16 @@ func (c *Core) leaseAdd(o *owner, r *request) {
 	id := LeaseID{r.id.Client, r.lease}
 	l := t.leases[id]
 	if l == nil {
-		l = &lease{id: id, held: map[Token]RequestID{}}
+		l = &lease{id: id, held: map[uint64]*request{}}
 		t.leases[id] = l
 	}
 	l.ttl = max(l.ttl, r.ttl)
 	l.heard = max(l.heard, r.heard)
-	l.held[r.token] = r.id
-	l.xor ^= digest(r.key, r.token)
+	if r.from != 0 {
+		l.from = r.from
+	}
+	l.held[r.id.Seq] = r
+	l.xor ^= digest(r.key, r.id.Seq)
 	t.expiry = earlier(t.expiry, c.expires(l))
 	o.timer = earlier(o.timer, t.expiry)
 	c.wakeAt(o.timer)
@@ -182,112 +210,26 @@ func (c *Core) expires(l *lease) Time { return l.heard.add(c.view.Params.given(l
 func (t *table) leaseRemove(r *request) {
 	id := LeaseID{r.id.Client, r.lease}
 	l := t.leases[id]
-	delete(l.held, r.token)
-	l.xor ^= digest(r.key, r.token)
+	delete(l.held, r.id.Seq)
+	l.xor ^= digest(r.key, r.id.Seq)
 	if len(l.held) == 0 {
 		delete(t.leases, id)
 	}
 }
 
-// touch notes that a lease was heard of.
-func (t *table) touch(id LeaseID, at Time) {
+// touch notes that a lease was heard of, and from which node.
+func (t *table) touch(id LeaseID, from NodeID, at Time) {
 	if l := t.leases[id]; l != nil {
-		l.heard = max(l.heard, at)
+		l.heard, l.from = max(l.heard, at), from
 	}
-}
-
-// grant gives the key to a waiting request: one write, and an answer that leaves
-// with it (G2). Its echo is the newest client time received before the Accept.
-func (c *Core) grant(o *owner, k *keyState, r *request) {
-	r.assertOpen()
-	o.count++
-	token := makeToken(o.term, o.count)
-	o.assertTokenRises(token, k.record)
-	h := Holder{Request: r.id, Token: token, Lease: r.lease, TTL: r.ttl, Name: r.name, Note: r.note}
-	rec := &Record{Key: r.key}
-	if k.record != nil {
-		rec.Holders = slices.Clone(k.record.Holders)
-	}
-	rec.Holders = append(rec.Holders, h)
-	k.record = rec
-	r.state, r.token = requestHeld, token
-	c.leaseAdd(o, r)
-	c.write(o, r.key, rec)
-	c.answerByWrite(o, r.from, r.heard, Answer{Request: r.id, Outcome: OutcomeGranted, Token: token, Echo: r.sent})
-	if o.count >= countLow {
-		o.stuckAt = 0
-		c.askNewTerm(o)
-	}
-}
-
-// countLow is how many tokens a term grants before its owner asks for a new one
-// (T4); the rest is for the meantime.
-const countLow = 1<<32 - 1<<20
-
-func (c *Core) askNewTerm(o *owner) {
-	if o.count == countLow || o.count%(1<<10) == 0 {
-		c.tellVoters(Stuck{Partition: o.partition, Term: o.term, Exhausted: true})
-	}
-}
-
-// ungrant takes a grant back and passes the key on. K2: release and the grant to
-// the next waiter are one write.
-func (c *Core) ungrant(o *owner, r *request) {
-	k := o.table.keys[r.key]
-	rec := &Record{Key: r.key}
-	for _, h := range k.record.Holders {
-		if h.Request != r.id {
-			rec.Holders = append(rec.Holders, h)
-		}
-	}
-	o.table.leaseRemove(r)
-	r.token = 0
-	if len(rec.Holders) > 0 {
-		k.record = rec
-		c.write(o, r.key, rec)
+	if t.evicted == 0 {
 		return
 	}
-	k.record = nil
-	if !c.grantNext(o, k) {
-		c.write(o, r.key, nil)
-		o.table.tidy(r.key)
-	}
-}
-
-// grantNext grants a free key to the first waiter that is still there.
-func (c *Core) grantNext(o *owner, k *keyState) bool {
-	for len(k.queue) > 0 && o.count < 1<<32-1 {
-		r := k.queue[0]
-		k.queue = slices.Delete(k.queue, 0, 1)
-		if c.waitedOut(r) {
-			c.close(o, r, OutcomeGone) // K2: a waiter refreshes itself; this one is lost
-			continue
+	for _, e := range t.endings {
+		if e.request.id.Client == id.Client {
+			e.request.from = from
 		}
-		c.grant(o, k, r)
-		return true
 	}
-	return false
-}
-
-// tidy leaves nothing behind of a free key.
-func (t *table) tidy(key string) {
-	if k := t.keys[key]; k != nil && k.record == nil && len(k.queue) == 0 {
-		delete(t.keys, key)
-	}
-}
-
-// enqueue puts a request in line by its ticket; one that has none gets the next
-// of this term. K2: it keeps its first ticket and presents it at a new owner.
-func (o *owner) enqueue(k *keyState, r *request) {
-	if r.ticket.isZero() || r.ticket.Term > o.term {
-		o.table.tickets++
-		r.ticket = Ticket{o.term, o.table.tickets}
-	}
-	i := len(k.queue)
-	for i > 0 && r.ticket.before(k.queue[i-1].ticket) {
-		i--
-	}
-	k.queue = slices.Insert(k.queue, i, r)
 }
 
 // close fixes the outcome of a request.
@@ -365,11 +307,18 @@ func (c *Core) tickTable(o *owner) {
 		c.evaluateParked(o)
 	}
 	if c.now >= t.expiry {
+		c.endGrants(o)
 		c.expireLeases(o)
 		c.expireWaiters(o)
 		c.forgetClients(o)
 	}
-	o.timer = earlier(o.timer, t.expiry)
+	if c.now >= t.tellAt {
+		c.tellEvicted(o)
+	}
+	if len(t.watched) > 0 {
+		c.tickWatched(o)
+	}
+	o.timer = earlier(o.timer, earlier(t.expiry, t.tellAt))
 }
 
 func (c *Core) expireLeases(o *owner) {
@@ -382,37 +331,52 @@ func (c *Core) expireLeases(o *owner) {
 			continue
 		}
 		c.assertExpiry(l)
-		for _, token := range sortedKeys(l.held) {
-			r := t.requests[l.held[token]]
-			c.ungrant(o, r)
-			c.close(o, r, OutcomeGone)
+		for _, seq := range sortedKeys(l.held) {
+			c.expire(o, l.held[seq])
 		}
 	}
 	// A grant that passed on above may have brought the next expiry nearer.
 	for _, l := range t.leases {
 		t.expiry = earlier(t.expiry, c.expires(l))
 	}
+	if len(t.endings) > 0 {
+		t.expiry = earlier(t.expiry, t.endings[0].until)
+	}
 }
 
-// expireWaiters: K2: a waiter that stopped refreshing itself is lost. grantNext
-// finds those that come up; this finds those behind a lock that is held for long.
+// expireWaiters: K2: a waiter that stopped refreshing itself is lost. grantFitting
+// finds those that come up; this finds those behind a lock that is held for long,
+// and a head that holds back those behind it (K7).
 func (c *Core) expireWaiters(o *owner) {
 	t := &o.table
-	for _, key := range sortedKeys(t.keys) {
+	for _, key := range sortedKeys(t.lines) {
 		k := t.keys[key]
+		if k == nil || len(k.queue) == 0 {
+			delete(t.lines, key)
+			continue
+		}
+		n := len(k.queue)
 		k.queue = slices.DeleteFunc(k.queue, func(r *request) bool {
 			lost := c.waitedOut(r)
 			if lost {
 				c.close(o, r, OutcomeGone)
+			} else {
+				t.expiry = earlier(t.expiry, c.waitsUntil(r))
 			}
 			return lost
 		})
-		t.tidy(key)
+		if len(k.queue) < n {
+			c.queueChanged(o, key)
+			c.advance(o, key)
+		}
 	}
 }
 
+// waitsUntil is when a waiter is lost if it does not refresh itself (K2).
+func (c *Core) waitsUntil(r *request) Time { return r.heard.add(c.view.Params.given(r.ttl)) }
+
 // waitedOut says that a waiter has not refreshed itself for TTL·(1+d) (K2).
-func (c *Core) waitedOut(r *request) bool { return c.now >= r.heard.add(c.view.Params.given(r.ttl)) }
+func (c *Core) waitedOut(r *request) bool { return c.now >= c.waitsUntil(r) }
 
 // forgetClients drops the marks of clients that are long gone.
 func (c *Core) forgetClients(o *owner) {
@@ -431,7 +395,7 @@ func (c *Core) forgetClients(o *owner) {
 // counts for people.
 func (t *table) counts() (held, queued int) {
 	for _, k := range t.keys {
-		if k.record != nil {
+		if k.held() {
 			held++
 		}
 		queued += len(k.queue)

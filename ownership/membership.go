@@ -108,12 +108,20 @@ func (c *Core) onRenew(from NodeID, m Renew) {
 // the latest time such that a majority of the voters of one view answered
 // renewals sent at t or later.
 func (c *Core) onRenewAck(from NodeID, m RenewAck) {
-	i := slices.Index(c.view.Voters, from)
-	if i < 0 || !c.isMember() || m.Epoch != c.view.Epoch || m.Sent.time() > c.now {
+	if m.Stop && c.phase == PhaseLeaving && c.view.has(from) && (m.Epoch >= c.view.Epoch || c.leaving.dropped) {
+		// V7: if all resign, they just stop. Who said so may be gone when the others
+		// ask, so each passes it on; to those too who know another view, or are dropped
+		// and tell it.
+		for _, o := range c.view.Members {
+			if o.ID != c.id {
+				c.send(o.ID, RenewAck{Epoch: m.Epoch, Stop: true})
+			}
+		}
+		c.gone(true)
 		return
 	}
-	if m.Stop && c.wants {
-		c.gone(true)
+	i := slices.Index(c.view.Voters, from)
+	if i < 0 || !c.isMember() || m.Epoch != c.view.Epoch || m.Sent == 0 || m.Sent.time() > c.now {
 		return
 	}
 	c.lease.echoes[i] = max(c.lease.echoes[i], m.Sent)

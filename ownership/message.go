@@ -43,6 +43,11 @@ const (
 	KindAnswer
 	KindHeartbeat
 	KindHeartbeatAck
+	KindAlter
+	KindQuery
+	KindReport
+	KindRevoke
+	KindNotice
 )
 
 // Contact: a node without a view to everybody it hears of. "I have no view and
@@ -258,6 +263,8 @@ type Acquire struct {
 	Ticket    Ticket
 	Name      string
 	Note      string
+	Mode      Mode
+	Delay     time.Duration
 }
 
 // Release: a client closes a request, whatever became of it: a queued one is
@@ -267,6 +274,87 @@ type Release struct {
 	Low       uint64
 	Partition Partition
 	Term      Term
+	Heir      string // K14: the first waiter of this name goes before the others
+	Lost      bool   // K9: its client has lost it, and did not let go of it in order
+}
+
+// AlterCode says what an Alter does.
+type AlterCode uint8
+
+// The codes.
+const (
+	AlterMode    AlterCode = iota + 1 // K8: up or down
+	AlterValue                        // K6: write the value
+	AlterNoValue                      // K6: delete the value
+	alterCodesEnd
+)
+
+// Alter: a holder to the owner: change my grant, or the value (K6, K8). It is sent
+// again, under its number, until it is answered.
+type Alter struct {
+	Request   RequestID
+	Low       uint64
+	Partition Partition
+	Term      Term
+	Number    uint64 // from 1, rises over the alterations of one grant
+	What      AlterCode
+	Mode      Mode
+	Value     []byte
+}
+
+// Query: a client asks an owner what it knows (K12). With Watch it is sent again
+// and again, and answered at once whenever there is something newer than Seen.
+type Query struct {
+	Client    ClientID
+	ID        uint64 // the client's number for it
+	Partition Partition
+	Term      Term
+	Key       string
+	Page      bool
+	Watch     bool
+	Seen      uint64 // Report.Number of the newest one received from this term
+}
+
+// Report: an owner to a client: what it knows, certified, or why it cannot say
+// (Outcome and Reason as in Answer; OutcomeGranted stands for an answer) (K12).
+type Report struct {
+	Client    ClientID
+	ID        uint64
+	Partition Partition
+	Term      Term
+	Outcome   Outcome
+	Number    uint64 // Watch: rises within the term
+	Keys      []KeyState
+	More      bool
+	Reason    Reason // OutcomeWaiting
+}
+
+// Revoke: an operator's client to the owner: take the lock of this token from its
+// holder (K13). Answered when it is free, or was not held.
+type Revoke struct {
+	Request   RequestID
+	Low       uint64
+	Partition Partition
+	Term      Term
+	Key       string
+	Token     Token
+	Name      string // the operator's node, for people
+}
+
+// Notice: an owner to a holder, of locks that it holds there (K13, K14). A hint that
+// heartbeats repeat.
+type Notice struct {
+	Client ClientID
+	Items  []NoticeItem
+}
+
+// NoticeItem is one lock of a Notice.
+type NoticeItem struct {
+	Partition Partition
+	Term      Term
+	Seq       uint64
+	Evicted   bool   // K13: let go; else K14: somebody waits
+	By        string // Evicted: the operator's node
 }
 
 // Outcome is what an Answer says of a request.
@@ -283,6 +371,8 @@ const (
 	OutcomeReleased                    // answer to Release: closed by it
 	OutcomeNotHeld                     // answer to Release: it held nothing
 	OutcomeInvalid                     // K5: refused for its form
+	OutcomeCapacity                    // K7: the key has another capacity, that of Holder
+	OutcomeAltered                     // K6, K8: done; Token is the grant's
 )
 
 // ReasonCode says why a request is still open.
@@ -306,12 +396,13 @@ const (
 // Reason explains an open request.
 type Reason struct {
 	Code   ReasonCode
-	Left   time.Duration // ReasonLostWait: how long still
+	Left   time.Duration // ReasonLostWait, an Evict, a Holder that is Lost: how long still; ReasonNoLease: for how long already
 	Ahead  int           // ReasonQueued: waiters before this one
-	Holder Holder        // ReasonQueued: who has it
+	Holder Holder        // ReasonQueued: who has it, or one of those
+	Others int           // ReasonQueued: holders beside Holder
 }
 
-// Answer: the owner to a client, for Acquire and Release (G2).
+// Answer: the owner to a client, for Acquire, Release, Alter and Revoke (G2).
 type Answer struct {
 	Request   RequestID
 	Partition Partition
@@ -321,8 +412,9 @@ type Answer struct {
 	Token     Token
 	Echo      Echo
 	Ticket    Ticket
-	Holder    Holder // OutcomeBusy
+	Holder    Holder // OutcomeBusy, OutcomeCapacity; OutcomeNotHeld of an Alter or Revoke: who has the key
 	Reason    Reason // OutcomeWaiting
+	Alters    uint64 // answers the Alter of this number, 0 for none
 }
 
 // HeartbeatItem is one lease in one partition (K4).
@@ -343,12 +435,6 @@ type Heartbeat struct {
 	Items  []HeartbeatItem
 }
 
-// HeldLock is one line of the list that answers a digest that does not match.
-type HeldLock struct {
-	Seq   uint64
-	Token Token
-}
-
 // HeartbeatAckItem answers one HeartbeatItem when it is certified (K4, G2).
 type HeartbeatAckItem struct {
 	Partition Partition
@@ -356,8 +442,9 @@ type HeartbeatAckItem struct {
 	Lease     uint32
 	Beat      uint64 // the newest that came before the round began
 	Echo      Echo
-	Match     bool       // the digest of that beat is the owner's
-	Held      []HeldLock // all the owner has under the lease, if not
+	Match     bool     // the digest of that beat is the owner's
+	Held      []uint64 // the Seqs of all that the owner renews under the lease, if not; no evicted ones (K13)
+	Contended []uint64 // the Seqs of those for whose key somebody waits (K14)
 }
 
 // HeartbeatAck: an owner's answer; items come as their partitions certify them.
@@ -395,3 +482,8 @@ func (Release) Kind() Kind      { return KindRelease }
 func (Answer) Kind() Kind       { return KindAnswer }
 func (Heartbeat) Kind() Kind    { return KindHeartbeat }
 func (HeartbeatAck) Kind() Kind { return KindHeartbeatAck }
+func (Alter) Kind() Kind        { return KindAlter }
+func (Query) Kind() Kind        { return KindQuery }
+func (Report) Kind() Kind       { return KindReport }
+func (Revoke) Kind() Kind       { return KindRevoke }
+func (Notice) Kind() Kind       { return KindNotice }

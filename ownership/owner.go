@@ -31,6 +31,7 @@ type owner struct {
 	acked   []int64 // by replica: the write it has everything through; -1 before its Install
 	buffer  []Write // writes first … next-1, for those that miss some
 	first   uint64
+	bytes   int  // about, of buffer
 	unsent  int  // of the buffer's end, sent at the end of the step
 	stalled Time // since when something waits for the replicas without progress; 0 if nothing does
 	resend  Time // never if nothing is outstanding
@@ -61,17 +62,23 @@ type pending struct {
 	began   Time      // … and when its round began, or its Accept was sent
 	request RequestID // to a request …
 	release bool      // … to its Release
+	alters  uint64    // … to its Alter of this number
 	beat    *beat     // or to a heartbeat
+	query   *query    // or to a Query
 	// Made when its round begins: the one or the other.
-	answer Message // an Answer
+	answer Message // an Answer or a Report
 	ack    *HeartbeatAckItem
 }
 
 // bufferMax bounds the writes kept for replicas that are behind; one that misses
-// more is sent a snapshot. acceptMax bounds one message.
+// more is sent a snapshot. So is one that misses more than bufferBytes: a write
+// carries a whole record, and one of a thousand readers is long. acceptMax and
+// acceptBytes bound one message.
 const (
-	bufferMax = 4096
-	acceptMax = 256
+	bufferMax   = 4096
+	bufferBytes = 64 << 20
+	acceptMax   = 256
+	acceptBytes = 256 << 10
 )
 
 func newOwner(p Partition, g Group) *owner {
@@ -129,10 +136,12 @@ func (c *Core) serving(o *owner) bool { return o.phase == ownerActive && c.lease
 func (c *Core) write(o *owner, key string, r *Record) {
 	c.assertOneOwner(o)
 	assertCapacity(r)
-	o.buffer = append(o.buffer, Write{key, r})
+	w := Write{key, r}
+	o.buffer = append(o.buffer, w)
+	o.bytes += w.size()
 	o.next++
 	o.unsent++
-	if len(o.buffer) > 2*bufferMax {
+	if len(o.buffer) > 2*bufferMax || o.bytes > 2*bufferBytes {
 		o.trim(c.bufferSize()) // nobody answers: who comes back is sent a snapshot
 	}
 	c.soil(o)
@@ -192,10 +201,23 @@ func (c *Core) sendWrites(o *owner, to NodeID, number uint64) {
 	}
 }
 
-// writesFrom is one message of writes.
+// writesFrom is one message of writes: at least one, and no more than fit.
 func (o *owner) writesFrom(number uint64) Accept {
 	ws := o.buffer[number-o.first:]
-	return Accept{o.partition, o.term, number, slices.Clone(ws[:min(len(ws), acceptMax)])}
+	n, bytes := 0, 0
+	for n < len(ws) && n < acceptMax && (n == 0 || bytes+ws[n].size() <= acceptBytes) {
+		bytes += ws[n].size()
+		n++
+	}
+	return Accept{o.partition, o.term, number, slices.Clone(ws[:n])}
+}
+
+// size is about what a write takes in a message.
+func (w Write) size() int {
+	if w.Record == nil {
+		return 16 + len(w.Key)
+	}
+	return w.Record.size()
 }
 
 // outstanding arms the timers of what must be answered.
@@ -274,8 +296,15 @@ func (o *owner) trim(size uint64) {
 	if o.next > size {
 		keep = max(keep, o.next-size)
 	}
+	for n, bytes := o.first, o.bytes; bytes > bufferBytes && n < o.next-uint64(o.unsent); n++ {
+		bytes -= o.buffer[n-o.first].size()
+		keep = max(keep, n+1)
+	}
 	keep = min(keep, o.next-uint64(o.unsent))
 	if keep > o.first {
+		for _, w := range o.buffer[:keep-o.first] {
+			o.bytes -= w.size()
+		}
 		o.buffer = o.buffer[keep-o.first:] // its memory goes with the next growth
 		o.first = keep
 	}
@@ -367,7 +396,7 @@ func (c *Core) release(o *owner) {
 		case a.to == 0: // its client has closed the request
 		case c.buggify(AnswerLost):
 		case a.answer != nil:
-			o.assertAnswerTerm(a.answer.(Answer).Term)
+			o.assertAnswerTerm(termOf(a.answer))
 			c.send(a.to, a.answer)
 		default:
 			o.assertAnswerTerm(a.ack.Term)
@@ -376,6 +405,13 @@ func (c *Core) release(o *owner) {
 	}
 	clear(o.certain[len(kept):])
 	o.certain = kept
+}
+
+func termOf(m Message) Term {
+	if r, ok := m.(Report); ok {
+		return r.Term
+	}
+	return m.(Answer).Term
 }
 
 // sendMissing sends a replica what it has not: writes, or a snapshot if the

@@ -260,7 +260,7 @@ func TestDigest(t *testing.T) {
 	for i := range 64 {
 		for j := range 64 {
 			for _, key := range []string{"a", "b"} {
-				x := digest(key, makeToken(5, uint32(i))) ^ digest("c", makeToken(6, uint32(j)))
+				x := digest(key, uint64(i)) ^ digest("c", uint64(j))
 				name := fmt.Sprint(key, i, j)
 				check(t, seen[x] == "", "%s and %s have one digest", name, seen[x])
 				seen[x] = name

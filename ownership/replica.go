@@ -72,10 +72,7 @@ func chunked(records map[string]*Record, chunkBytes int) [][]*Record {
 	size := 0
 	for _, key := range sortedKeys(records) {
 		r := records[key]
-		n := len(key) + 64
-		for _, h := range r.Holders {
-			n += 64 + len(h.Name) + len(h.Note)
-		}
+		n := r.size()
 		if size > 0 && size+n > chunkBytes {
 			chunks, size = append(chunks, nil), 0
 		}
@@ -83,6 +80,18 @@ func chunked(records map[string]*Record, chunkBytes int) [][]*Record {
 		size += n
 	}
 	return chunks
+}
+
+// size is about what a record takes in a message.
+func (r *Record) size() int {
+	n := len(r.Key) + 64
+	if r.Value != nil {
+		n += 32 + len(r.Value.Data)
+	}
+	for _, h := range r.Holders {
+		n += 96 + len(h.Name) + len(h.Note)
+	}
+	return n
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
@@ -115,10 +124,26 @@ func (c *Core) impostor(from NodeID, p Partition, t Term) bool {
 	return t == g.Term && from != g.Owner() || int64(t) > int64(c.view.Epoch)+maxEpochStep
 }
 
-// valid says that a record is one that an owner makes: of an exclusive lock.
+// valid says that a record is one that an owner makes: its holders fit into one
+// capacity (K7), its value is not too long (K6), and there is one or the other.
 func (r *Record) valid() bool {
-	return r != nil && len(r.Key) > 0 && len(r.Key) <= MaxKeyBytes && len(r.Holders) == 1 && r.Holders[0].Token != 0
+	if r == nil || len(r.Key) == 0 || len(r.Key) > MaxKeyBytes || len(r.Holders) > MaxHolders || len(r.Holders) == 0 && r.Value == nil {
+		return false
+	}
+	last := Token(0)
+	for _, h := range r.Holders {
+		if h.Token <= last || h.Request.Client == 0 || h.TTL <= 0 || h.Delay < 0 {
+			return false
+		}
+		last = h.Token
+		if h.Mode.check() != "" || h.Mode.capacity() != r.Holders[0].Mode.capacity() {
+			return false
+		}
+	}
+	return (len(r.Holders) == 0 || r.taken() <= uint64(r.Holders[0].Mode.capacity())) && (r.Value == nil || len(r.Value.Data) <= MaxValueBytes)
 }
+
+func (r *Record) held() bool { return r != nil && len(r.Holders) > 0 }
 
 func validRecords(rs []*Record) bool {
 	return !slices.ContainsFunc(rs, func(r *Record) bool { return !r.valid() })

@@ -166,14 +166,14 @@ func TestG2Echo(t *testing.T) {
 	tell(n, begin, d, m)
 	check(t, one[Answer](t, tell(n, begin, b, accepted(1)), d).Echo == 1, "the grant echoes what came after its Accept")
 
-	beat := Heartbeat{m.Request.Client, 10, []HeartbeatItem{{0, term, 1, m.TTL, 1, 1, digest("k", makeToken(term, 1))}}}
+	beat := Heartbeat{m.Request.Client, 10, []HeartbeatItem{{0, term, 1, m.TTL, 1, 1, digest("k", m.Request.Seq)}}}
 	n = owning(a, viewOf(a, b, c))
 	tell(n, begin, d, m)
 	tell(n, begin, b, accepted(1))
 	tell(n, begin, d, beat) // round 1
-	beat.Sent, beat.Items = 11, []HeartbeatItem{{0, term, 1, m.TTL, 2, 1, digest("k", makeToken(term, 1))}}
+	beat.Sent, beat.Items = 11, []HeartbeatItem{{0, term, 1, m.TTL, 2, 1, digest("k", m.Request.Seq)}}
 	tell(n, begin, d, beat)
-	beat.Sent, beat.Items = 12, []HeartbeatItem{{0, term, 1, m.TTL, 3, 1, digest("k", makeToken(term, 1))}}
+	beat.Sent, beat.Items = 12, []HeartbeatItem{{0, term, 1, m.TTL, 3, 1, digest("k", m.Request.Seq)}}
 	tell(n, begin, d, beat)
 	sent := tell(n, begin, b, ConfirmAck{[]ConfirmItem{{0, term, 1}}})
 	check(t, one[HeartbeatAck](t, sent, d).Items[0].Echo == 10, "%+v", sent)

@@ -143,7 +143,7 @@ func TestK1Client(t *testing.T) {
 
 	sent, _ = do(n, begin, Lock{Handle: 2, Key: "j", TTL: 5 * time.Second})
 	m = one[Acquire](t, sent, b)
-	sent, _ = do(n, begin, Unlock{2})
+	sent, _ = do(n, begin, Unlock{Handle: 2})
 	one[Release](t, sent, b)
 	_, told = do(n, begin, Receive{From: b, Mesh: 7, Message: grantOf(m, makeToken(term+1, 2))})
 	check(t, len(toldOf[Granted](told)) == 0, "adopted a grant that it had closed")
@@ -292,7 +292,7 @@ func TestK3Deadline(t *testing.T) {
 	_, told = pass(n, at, granted[0].Deadline-1)
 	check(t, len(toldOf[Lost](told)) == 0, "lost early")
 	_, told = pass(n, n.now, granted[0].Deadline)
-	check(t, slices.Equal(toldOf[Lost](told), []Lost{{1, LostExpired}}), "not lost at its deadline")
+	check(t, slices.Equal(toldOf[Lost](told), []Lost{{Handle: 1, Cause: LostExpired}}), "not lost at its deadline")
 
 	// A renewal counts from when it was sent; an older one changes nothing.
 	sent, _ = do(n, n.now, Lock{Handle: 2, Key: "k", TTL: ttl})
@@ -371,7 +371,7 @@ func TestK4Grouped(t *testing.T) {
 
 	// Each lock lives or dies with its own partition: one item is answered.
 	i := beat.Items[0]
-	_, told := do(n, n.now, Receive{From: a, Mesh: 7, Message: HeartbeatAck{400, []HeartbeatAckItem{{i.Partition, term, i.Lease, i.Beat, beat.Sent, true, nil}}}})
+	_, told := do(n, n.now, Receive{From: a, Mesh: 7, Message: HeartbeatAck{400, []HeartbeatAckItem{{i.Partition, term, i.Lease, i.Beat, beat.Sent, true, nil, nil}}}})
 	check(t, len(toldOf[Extended](told)) == i.Count, "%+v", told)
 	_, told = pass(n, n.now, begin.add(testParams.held(6*time.Second)))
 	check(t, len(toldOf[Lost](told)) == 5-i.Count, "lost %+v", told)
@@ -391,10 +391,10 @@ func TestK4Digest(t *testing.T) {
 		tell(n, begin, d, Heartbeat{400, 5, []HeartbeatItem{{0, term, 1, 5 * time.Second, k, count, xor}}})
 		return one[HeartbeatAck](t, settle(n, begin), d).Items[0]
 	}
-	j, k := digest("j", makeToken(term, 1)), digest("k", makeToken(term, 2))
+	j, k := digest("j", 1), digest("k", 2)
 	check(t, beat(2, j^k).Match, "equal digests do not match")
 	item := beat(1, j)
-	check(t, !item.Match && slices.Equal(item.Held, []HeldLock{{1, makeToken(term, 1)}, {2, makeToken(term, 2)}}), "%+v", item)
+	check(t, !item.Match && slices.Equal(item.Held, []uint64{1, 2}), "%+v", item)
 
 	// The client: it holds seq 1 and 2, asks for 3, and has never heard of 9.
 	cl := asking()
@@ -412,14 +412,14 @@ func TestK4Digest(t *testing.T) {
 	// Meanwhile the third is granted: it is not missing, though the list has it not.
 	cl.Step(cl.now, Receive{From: a, Mesh: 7, Message: Answer{Request: RequestID{400, 3}, Term: term, Outcome: OutcomeGranted, Token: tokens[3], Echo: m.Sent}})
 	check(t, cl.client.holds[3].state == holdHeld, "the third is not held")
-	list := []HeldLock{{1, tokens[1]}, {9, makeToken(term, 9)}}
+	list := []uint64{1, 9}
 	sent, told := do(cl, cl.now, Receive{From: a, Mesh: 7, Message: HeartbeatAck{400, []HeartbeatAckItem{{Term: term, Lease: 1, Beat: m.Items[0].Beat, Echo: m.Sent, Held: list}}}})
-	check(t, slices.Equal(toldOf[Lost](told), []Lost{{2, LostMissing}}), "lost %+v", toldOf[Lost](told))
+	check(t, slices.Equal(toldOf[Lost](told), []Lost{{Handle: 2, Cause: LostMissing}}), "lost %+v", toldOf[Lost](told))
 	released := all[Release](sent, a)
 	check(t, len(released) == 1 && released[0].Request.Seq == 9, "released %+v", released)
 
 	do(cl, cl.now, Lock{Handle: 4, Key: "z", TTL: 6 * time.Second}) // open: its grant may be on its way
-	list = []HeldLock{{1, tokens[1]}, {4, makeToken(term, 10)}}
+	list = []uint64{1, 4}
 	sent = tell(cl, cl.now, a, HeartbeatAck{400, []HeartbeatAckItem{{Term: term, Lease: 1, Beat: m.Items[0].Beat, Echo: m.Sent, Held: list}}})
 	none[Release](t, sent)
 }
@@ -465,7 +465,7 @@ func TestK1ReleaseOverAViewChange(t *testing.T) {
 	sent, _ := do(n, begin, Lock{Handle: 1, Key: "k", TTL: 5 * time.Second})
 	m := one[Acquire](t, sent, a)
 	do(n, begin, Receive{From: a, Mesh: 7, Message: grantOf(m, makeToken(term, 1))})
-	sent, _ = do(n, begin, Unlock{1})
+	sent, _ = do(n, begin, Unlock{Handle: 1})
 	one[Release](t, sent, a) // its answer is lost
 	next := after(n.view, func(v *View) { v.Groups[0] = Group{term + 1, ids(b, a, c), nil} })
 	r := one[Release](t, tell(n, begin, c, Decided{View: next}), b)

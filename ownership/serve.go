@@ -3,6 +3,7 @@ package ownership
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/lockmesh/lockmesh/ring"
 )
@@ -27,8 +28,8 @@ func sortedFunc[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
 	return keys
 }
 
-// openTable begins to serve after a take-over. K2: for a short grace all
-// requests for a free key, TryLock too, queue, and are evaluated in ticket order
+// openTable begins to serve after a take-over. K2: for a short grace all new
+// requests, TryLock too, queue, and are evaluated in ticket order
 // at its end: who waited at the owner before goes first. If that owner itself
 // said that nobody waited, there is nothing to wait for.
 func (c *Core) openTable(o *owner, quiet bool) {
@@ -39,7 +40,7 @@ func (c *Core) openTable(o *owner, quiet bool) {
 
 // onAcquire: K1: an owner serves only its own term.
 func (c *Core) onAcquire(from NodeID, m Acquire) {
-	o := c.served(from, m.Request, m.Partition, m.Term, false)
+	o := c.served(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term})
 	if o == nil {
 		return
 	}
@@ -62,12 +63,12 @@ func (c *Core) onAcquire(from NodeID, m Acquire) {
 
 // onRelease: closes the request, whatever became of it (K1).
 func (c *Core) onRelease(from NodeID, m Release) {
-	o := c.served(from, m.Request, m.Partition, m.Term, true)
+	o := c.served(from, Answer{Request: m.Request, Partition: m.Partition, Term: m.Term, Release: true})
 	if o == nil {
 		return
 	}
 	c.lower(o, m.Request.Client, m.Low)
-	if !c.serving(o) {
+	if !c.serving(o) || m.Heir != "" && o.table.graceEnd != 0 { // K14: the heir is parked too
 		later := m
 		c.park(o, parked{from: from, at: c.now, release: &later})
 		return
@@ -75,26 +76,44 @@ func (c *Core) onRelease(from NodeID, m Release) {
 	c.closeRequest(o, from, m)
 }
 
-// served returns the owner that a request is for, or says that it moved.
-func (c *Core) served(from NodeID, id RequestID, p Partition, t Term, release bool) *owner {
-	if !c.hasPartition(p) || id.Client == 0 {
+// served returns the owner that a request is for, or says in reply that it moved.
+func (c *Core) served(from NodeID, reply Answer) *owner {
+	if reply.Request.Client == 0 {
 		return nil
 	}
-	o := c.owners[p]
-	if o == nil || o.term != t {
-		c.send(from, Answer{Request: id, Partition: p, Term: t, Release: release, Outcome: OutcomeMoved})
-		if Epoch(t) > c.view.Epoch {
-			c.send(from, AskView{c.view.Epoch})
-		}
+	// Who does not know yet that it is a member says so too: its client asks again
+	// soon, within the grace (K2).
+	o := c.owner(reply.Partition)
+	if o == nil || o.term != reply.Term {
+		reply.Outcome = OutcomeMoved
+		c.send(from, reply)
+		c.askAhead(from, reply.Term)
 		return nil
 	}
 	return o
 }
 
+// owner is this node's part as the owner of a partition, nil if it is not, or there
+// is no such partition.
+func (c *Core) owner(p Partition) *owner {
+	if !c.hasPartition(p) {
+		return nil
+	}
+	return c.owners[p]
+}
+
+// askAhead asks who knows a term that this node does not for its view.
+func (c *Core) askAhead(from NodeID, t Term) {
+	if Epoch(t) > c.view.Epoch {
+		c.send(from, AskView{c.view.Epoch})
+	}
+}
+
 // wellFormed: K5.
 func (c *Core) wellFormed(m Acquire) bool {
 	return len(m.Key) > 0 && len(m.Key) <= MaxKeyBytes && len(m.Note) <= MaxNoteBytes && len(m.Name) <= MaxNameBytes &&
-		m.TTL > 0 && m.TTL <= c.view.Params.MaxTTL && c.partition(m.Key) == m.Partition
+		m.TTL > 0 && m.TTL <= c.view.Params.MaxTTL && m.Delay >= 0 && m.Delay <= c.view.Params.MaxTTL && m.Mode.check() == "" &&
+		c.partition(m.Key) == m.Partition
 }
 
 func (c *Core) partition(key string) Partition {
@@ -129,14 +148,15 @@ func (n parked) id() RequestID {
 	return n.release.Request
 }
 
-// evaluateParked: K2: in ticket order; releases first, since they free keys.
+// evaluateParked: K2: in ticket order; releases first, since they free keys, but for
+// those that name an heir, who must be in line then (K14).
 func (c *Core) evaluateParked(o *owner) {
 	all := o.table.parked
 	o.table.parked, o.table.parkedAt = nil, map[RequestID]int{}
 	slices.SortStableFunc(all, func(a, b parked) int {
 		switch {
 		case a.release != nil || b.release != nil:
-			return cmp.Compare(btoi(a.release == nil), btoi(b.release == nil))
+			return cmp.Compare(a.turn(), b.turn())
 		case a.acquire.Ticket.before(b.acquire.Ticket):
 			return -1
 		case b.acquire.Ticket.before(a.acquire.Ticket):
@@ -154,6 +174,16 @@ func (c *Core) evaluateParked(o *owner) {
 	}
 }
 
+func (n parked) turn() int {
+	switch {
+	case n.release == nil:
+		return 1
+	case n.release.Heir != "":
+		return 2
+	}
+	return 0
+}
+
 func btoi(b bool) int {
 	if b {
 		return 1
@@ -166,13 +196,17 @@ func btoi(b bool) int {
 func (c *Core) evaluate(o *owner, from NodeID, m Acquire, at Time) {
 	t := &o.table
 	if r := t.requests[m.Request]; r != nil {
+		if r.evicted {
+			r.from = from
+			return // K13: it is renewed no more; a Notice is on its way
+		}
 		r.from, r.heard, r.sent = from, max(r.heard, at), max(r.sent, m.Sent)
 		switch r.state {
 		case requestWaiting:
 			c.explain(o, from, r.id, r.ticket, t.whyQueued(r))
 			return
 		case requestHeld:
-			t.touch(LeaseID{r.id.Client, r.lease}, at)
+			t.touch(LeaseID{r.id.Client, r.lease}, from, at)
 		}
 		c.answerByRound(o, r, false)
 		return
@@ -184,25 +218,46 @@ func (c *Core) evaluate(o *owner, from NodeID, m Acquire, at Time) {
 		c.explain(o, from, m.Request, Ticket{}, Reason{Code: ReasonFull})
 		return
 	}
-	r := &request{id: m.Request, key: m.Key, lease: m.Lease, ttl: m.TTL, ticket: m.Ticket, sent: m.Sent, heard: at, from: from, name: m.Name, note: m.Note}
+	r := &request{id: m.Request, key: m.Key, mode: m.Mode, delay: m.Delay, lease: m.Lease, ttl: m.TTL, ticket: m.Ticket,
+		sent: m.Sent, heard: at, came: at, from: from, name: m.Name, note: m.Note}
 	t.requests[r.id] = r
 	k := t.key(m.Key)
 	switch {
-	case k.record == nil && len(k.queue) == 0 && o.count < 1<<32-1:
-		c.grant(o, k, r)
-	case m.Try && k.record != nil:
-		r.busy = k.record
-		c.close(o, r, OutcomeBusy)
-		c.answerByRound(o, r, false)
+	case k.otherCapacity(m.Mode): // K7
+		c.turnDown(o, k, r, OutcomeCapacity)
+	case len(k.queue) == 0 && k.upgrade == nil && o.count < countMax && k.record.fits(m.Mode):
+		rec := k.draft(m.Key)
+		c.admit(o, &rec, r)
+		c.pass(o, k, &rec)
+		c.answerGrant(o, r)
+	case m.Try && k.held():
+		c.turnDown(o, k, r, OutcomeBusy)
 	default:
 		o.enqueue(k, r)
+		t.expiry = earlier(t.expiry, c.waitsUntil(r))
+		o.timer = earlier(o.timer, o.table.expiry)
+		c.wakeAt(o.timer)
 		c.explain(o, from, r.id, r.ticket, t.whyQueued(r))
+		c.queueChanged(o, m.Key)
+		if len(k.queue) == 1 {
+			c.tellContended(o, k)
+		}
 	}
+}
+
+// turnDown closes a request for which the key's holders leave no room.
+func (c *Core) turnDown(o *owner, k *keyState, r *request, outcome Outcome) {
+	r.busy = k.record
+	c.close(o, r, outcome)
+	c.answerByRound(o, r, false)
 }
 
 // closeRequest ends a request for good.
 func (c *Core) closeRequest(o *owner, from NodeID, m Release) {
 	t := &o.table
+	if lost := t.ending[m.Request]; lost != nil && lost.state == requestClosed && !m.Lost {
+		c.ungrant(o, lost, "") // K9: it was let go in order, and its owner heard of it too late
+	}
 	r := t.requests[m.Request]
 	switch {
 	case r == nil && m.Request.Seq < c.mark(o, m.Request.Client).low:
@@ -216,14 +271,20 @@ func (c *Core) closeRequest(o *owner, from NodeID, m Release) {
 		t.requests[r.id] = r
 		c.close(o, r, OutcomeGone)
 	case r.state == requestWaiting:
-		k := t.keys[r.key]
-		k.queue = slices.DeleteFunc(k.queue, func(q *request) bool { return q == r })
-		t.tidy(r.key)
 		c.close(o, r, OutcomeGone)
+		if k := t.keys[r.key]; k != nil && r.evicts == (RequestID{}) {
+			k.queue = slices.DeleteFunc(k.queue, func(q *request) bool { return q == r })
+			c.queueChanged(o, r.key)
+			c.advance(o, r.key)
+		}
 	case r.state == requestHeld:
-		c.ungrant(o, r)
 		r.released = true
-		c.close(o, r, OutcomeGone)
+		if m.Lost {
+			c.expire(o, r) // K9
+		} else {
+			c.ungrant(o, r, m.Heir)
+			c.close(o, r, OutcomeGone)
+		}
 		c.answerByWrite(o, from, c.now, Answer{Request: r.id, Release: true, Outcome: OutcomeReleased})
 		return
 	}
@@ -259,8 +320,15 @@ func (c *Core) answerByRound(o *owner, r *request, release bool) {
 // the newest client time received before (G2).
 func (c *Core) prepareAnswer(o *owner, a *pending) {
 	a.number, a.began = o.next-1, c.now
-	if a.beat != nil {
+	switch {
+	case a.beat != nil:
 		a.ack, a.heard = c.beatAnswer(o, a.beat), a.beat.heard
+		return
+	case a.alters != 0:
+		c.prepareAlter(o, a)
+		return
+	case a.query != nil:
+		c.prepareReport(o, a)
 		return
 	}
 	r := o.table.requests[a.request]
@@ -282,7 +350,7 @@ func (c *Core) prepareAnswer(o *owner, a *pending) {
 	default:
 		r.answers &^= answersAcquire
 		ans.Outcome = r.outcome
-		if r.busy != nil {
+		if r.busy.held() {
 			ans.Holder = r.busy.Holders[0]
 		}
 	}
@@ -292,6 +360,9 @@ func (c *Core) prepareAnswer(o *owner, a *pending) {
 // explain tells a client why its request is open. It is a hint: it rests on
 // nothing and decides nothing.
 func (c *Core) explain(o *owner, to NodeID, id RequestID, ticket Ticket, why Reason) {
+	if why.Holder.Lost {
+		why.Left = o.table.untilOpen(why.Holder, c.now)
+	}
 	c.send(to, Answer{Request: id, Partition: o.partition, Term: o.term, Outcome: OutcomeWaiting, Ticket: ticket, Reason: why})
 }
 
@@ -308,17 +379,25 @@ func (t *table) whyQueued(r *request) Reason {
 		return 1
 	})
 	why := Reason{Code: ReasonQueued, Ahead: ahead}
-	if k.record != nil {
-		why.Holder = k.record.Holders[0]
+	if k.held() {
+		why.Holder, why.Others = k.record.Holders[0], len(k.record.Holders)-1
 	}
 	return why
+}
+
+// untilOpen is how long a holder's place stays closed after it was lost (K9).
+func (t *table) untilOpen(h Holder, now Time) time.Duration {
+	if r := t.ending[h.Request]; r != nil && h.Lost {
+		return max(0, r.ends.since(now))
+	}
+	return 0
 }
 
 // whyNot says why an owner does not serve.
 func (c *Core) whyNot(o *owner) Reason {
 	switch {
 	case !c.leaseValid():
-		return Reason{Code: ReasonNoLease}
+		return Reason{Code: ReasonNoLease, Left: c.leaseless()}
 	case o.phase == ownerSealing && o.takeover.until != 0:
 		return Reason{Code: ReasonLostWait, Left: max(0, o.takeover.until.since(c.now))}
 	case o.phase != ownerActive:
@@ -329,6 +408,15 @@ func (c *Core) whyNot(o *owner) Reason {
 		return Reason{Code: ReasonNoQuorum}
 	}
 	return Reason{}
+}
+
+// leaseless is for how long this node has had no membership lease, 0 if it never
+// had one.
+func (c *Core) leaseless() time.Duration {
+	if c.lease.until == 0 {
+		return 0
+	}
+	return max(0, c.now.since(c.lease.until))
 }
 
 // beat is a heartbeat item that waits for its round.
@@ -353,7 +441,7 @@ func (c *Core) onHeartbeat(from NodeID, m Heartbeat) {
 			continue // the client sends it again, elsewhere if need be
 		}
 		b := beat{LeaseID{m.Client, i.Lease}, i.Beat, m.Sent, c.now, i.Count, i.Xor}
-		o.table.touch(b.lease, c.now)
+		o.table.touch(b.lease, from, c.now)
 		c.awaitBeat(o, from, b)
 	}
 }
@@ -385,9 +473,13 @@ func (c *Core) beatAnswer(o *owner, b *beat) *HeartbeatAckItem {
 	}
 	item.Match = b.count == len(l.held) && b.xor == l.xor
 	if !item.Match {
-		for _, t := range sortedKeys(l.held) {
-			item.Held = append(item.Held, HeldLock{Seq: l.held[t].Seq, Token: t})
+		item.Held = sortedKeys(l.held)
+	}
+	for seq, r := range l.held {
+		if o.table.keys[r.key].contended(r) {
+			item.Contended = append(item.Contended, seq)
 		}
 	}
+	slices.Sort(item.Contended)
 	return item
 }

@@ -12,11 +12,13 @@ func (c *Core) Phase() Phase { return c.phase }
 type Inspection struct {
 	Promised, Installed Term
 	Last                uint64 // the newest write of Installed's stream
-	Records             int    // keys with a record
+	Records             int    // keys with a record,
+	Values              int    // of which nobody holds so many: they have a value
 	Owner               bool   // the rest is of owners alone
 	Active              bool   // serves, and no grace is under way
 	Settled             bool   // whoever must know that its state is installed does (T5)
-	Keys                int    // held or waited for
+	Lost                bool   // its state began without that of before (T6)
+	Keys                int    // held, waited for, or with a value
 	Queued              int    // waiters, and requests that are not evaluated yet
 	Leases              int
 	Unacked             uint64 // writes that some replica has not acknowledged
@@ -30,11 +32,17 @@ func (c *Core) Inspect(p Partition) (in Inspection, ok bool) {
 	}
 	r := &c.parts[p]
 	in = Inspection{Promised: r.promised, Installed: r.installed, Last: r.last, Records: len(r.records)}
+	for _, rec := range r.records {
+		if !rec.held() {
+			in.Values++
+		}
+	}
 	o := c.owners[p]
 	if o == nil {
 		return in, true
 	}
 	in.Owner, in.Active = true, c.serving(o) && o.table.graceEnd == 0
+	in.Lost = o.takeover.lost
 	in.Settled = count(c.hearSettled(p), o.settled) == len(c.hearSettled(p))
 	_, in.Queued = o.table.counts()
 	in.Keys, in.Leases = len(o.table.keys), len(o.table.leases)

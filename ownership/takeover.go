@@ -201,10 +201,13 @@ func (c *Core) tryTakeOver(o *owner) {
 			}
 		}
 	case waited && c.now >= t.until:
-		// T6: start without holders. (Values, when there are any, are kept and
-		// marked stale.)
+		// T6: start without holders. K6: values that are found are kept.
 		t.lost, t.quiet = true, false
-		t.state = map[string]*Record{}
+		records := best.records
+		if records == nil && best.installed != 0 {
+			records = c.parts[o.partition].records
+		}
+		t.state = staleValues(records)
 	case waited:
 		c.waitLost(o, missing)
 		return
@@ -214,6 +217,20 @@ func (c *Core) tryTakeOver(o *owner) {
 	}
 	o.assertSnapshotQuorum(missing, t.lost)
 	c.install(o)
+}
+
+// staleValues is what is left of the records of a lost configuration: the values,
+// of which there may have been newer ones.
+func staleValues(records map[string]*Record) map[string]*Record {
+	left := map[string]*Record{}
+	for key, r := range records {
+		if r.Value != nil {
+			v := *r.Value
+			v.Stale = true
+			left[key] = &Record{Key: key, Value: &v}
+		}
+	}
+	return left
 }
 
 // awaitOwner holds a take-over back for a moment while the owner before is a

@@ -26,8 +26,11 @@ import (
 //	                        constants of the nodes that start from here on
 //	start a b c             starts nodes; whether they found or join is up to them
 //	cluster a b c […]       mesh and start, until all partitions are served; shows the view
-//	lock a k [ttl=5s] [try] [norenew]      a's client asks for key k
-//	unlock a k, extend a k
+//	lock a k [ttl=5s] [try] [norenew] [mode=shared] [delay=3s] [lease=j] [after=j]
+//	                        a's client asks for key k; modes are shared, update, 2/3
+//	unlock a k [heir=b], extend a k
+//	alter a k mode=shared   or value=x, or novalue; giveup a k ends that
+//	look a k [watch], page a, evict a k of=b
 //	run 500ms, run until Granted           lets time pass; shows what happened
 //	skip 5s                 the same, and shows nothing
 //	crash a, freeze a, thaw a, leave a
@@ -87,6 +90,8 @@ type stage struct {
 	handles map[string]ownership.Handle // "node key": of the newest Lock
 	names   map[nodeHandle]string       // key
 	handle  ownership.Handle
+	tokens  map[string]ownership.Token // "node key": of its newest grant
+	op      uint64
 	drops   []drop
 	hidden  map[string]bool
 	only    map[string]bool // not nil: nothing else is shown
@@ -108,7 +113,7 @@ func (s *stage) reset() {
 	w := simtest.New(1)
 	w.Net.MinDelay, w.Net.MeanDelay = time.Millisecond, 0
 	*s = stage{w: w, labels: map[ownership.NodeID]string{}, nodes: map[string][]ownership.NodeID{}, keys: map[ownership.RequestID]string{},
-		handles: map[string]ownership.Handle{}, names: map[nodeHandle]string{}, hidden: map[string]bool{}}
+		handles: map[string]ownership.Handle{}, names: map[nodeHandle]string{}, tokens: map[string]ownership.Token{}, hidden: map[string]bool{}}
 	s.config = ownership.Config{Founders: 3, Params: ownership.Params{Partitions: 1, Replicas: 3, MaxTTL: 20 * time.Second, MembershipTTL: 2 * time.Second, DriftPPM: 10_000}}
 	for _, kind := range strings.Fields("Contact AskView Renew RenewAck Settled SettledAck Heartbeat HeartbeatAck Confirm ConfirmAck Extended Pending Serving") {
 		s.hidden[kind] = true
@@ -127,7 +132,7 @@ func (s *stage) command(out *strings.Builder, cmd string, words []string) error 
 		return s.mesh(flags)
 	case "cluster":
 		return s.cluster(out, args, flags)
-	case "lock", "unlock", "extend":
+	case "lock", "unlock", "extend", "alter", "giveup", "look", "page", "evict":
 		return s.client(cmd, args, flags)
 	case "run":
 		return s.run(out, args)
@@ -194,7 +199,7 @@ func split(words []string) (args []string, flags map[string]string) {
 	flags = map[string]string{}
 	for _, w := range words {
 		key, value, found := strings.Cut(w, "=")
-		if found || slices.Contains([]string{"fresh", "try", "norenew"}, w) {
+		if found || slices.Contains([]string{"fresh", "try", "norenew", "watch", "novalue"}, w) {
 			flags[key] = value
 		} else {
 			args = append(args, w)
@@ -262,6 +267,9 @@ func (s *stage) cluster(out *strings.Builder, names []string, flags map[string]s
 }
 
 func (s *stage) client(cmd string, args []string, flags map[string]string) error {
+	if cmd == "page" {
+		args = append(args, "")
+	}
 	if len(args) != 2 {
 		return fmt.Errorf("a node and a key")
 	}
@@ -270,6 +278,10 @@ func (s *stage) client(cmd string, args []string, flags map[string]string) error
 		return fmt.Errorf("no such node")
 	}
 	id := args[0] + " " + key
+	mode, err := modeOf(flags["mode"])
+	if err != nil {
+		return err
+	}
 	switch cmd {
 	case "lock":
 		ttl := 5 * time.Second
@@ -279,18 +291,63 @@ func (s *stage) client(cmd string, args []string, flags map[string]string) error
 				return err
 			}
 		}
+		var delay time.Duration
+		if v := flags["delay"]; v != "" {
+			if delay, err = time.ParseDuration(v); err != nil {
+				return err
+			}
+		}
 		_, try := flags["try"]
 		_, norenew := flags["norenew"]
-		s.handle++
-		s.handles[id] = s.handle
-		s.names[nodeHandle{n.Name, s.handle}] = key
-		s.w.Input(n, ownership.Lock{Handle: s.handle, Key: key, TTL: ttl, Try: try, NoRenew: norenew})
+		s.handles[id] = s.newHandle(n, key)
+		s.w.Input(n, ownership.Lock{Handle: s.handle, Key: key, TTL: ttl, Mode: mode, Try: try, NoRenew: norenew, Delay: delay,
+			Lease: s.handles[args[0]+" "+flags["lease"]], After: s.handles[args[0]+" "+flags["after"]]})
 	case "unlock":
-		s.w.Input(n, ownership.Unlock{Handle: s.handles[id]})
+		s.w.Input(n, ownership.Unlock{Handle: s.handles[id], Heir: flags["heir"]})
+	case "alter":
+		s.op++
+		in := ownership.Change{Handle: s.handles[id], Op: s.op, What: ownership.AlterMode, Mode: mode}
+		if v, is := flags["value"]; is {
+			in.What, in.Value = ownership.AlterValue, []byte(v)
+		} else if _, is := flags["novalue"]; is {
+			in.What = ownership.AlterNoValue
+		}
+		s.w.Input(n, in)
+	case "giveup":
+		s.w.Input(n, ownership.Unchange{Handle: s.handles[id], Op: s.op})
+	case "look":
+		_, watch := flags["watch"]
+		s.w.Input(n, ownership.Look{Handle: s.newHandle(n, key), Key: key, Watch: watch})
+	case "page":
+		s.w.Input(n, ownership.Look{Handle: s.newHandle(n, key), Page: true})
+	case "evict":
+		s.w.Input(n, ownership.Evict{Handle: s.newHandle(n, key), Key: key, Token: s.tokens[flags["of"]+" "+key]})
 	case "extend":
 		s.w.Input(n, ownership.Extend{Handle: s.handles[id]})
 	}
 	return nil
+}
+
+func (s *stage) newHandle(n *simtest.Node, key string) ownership.Handle {
+	s.handle++
+	s.names[nodeHandle{n.Name, s.handle}] = key
+	return s.handle
+}
+
+func modeOf(text string) (ownership.Mode, error) {
+	switch text {
+	case "", "exclusive":
+		return ownership.Exclusive, nil
+	case "shared":
+		return ownership.Shared, nil
+	case "update":
+		return ownership.ForUpdate, nil
+	}
+	n, of := 0, 0
+	if _, err := fmt.Sscanf(text, "%d/%d", &n, &of); err != nil {
+		return ownership.Mode{}, fmt.Errorf("no such mode: %s", text)
+	}
+	return ownership.Permits(n, of), nil
 }
 
 func (s *stage) run(out *strings.Builder, args []string) error {

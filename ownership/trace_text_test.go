@@ -137,6 +137,12 @@ func (s *stage) event(n *simtest.Node, e ownership.Event) {
 			s.views = append(s.views, v.View)
 		}
 	}
+	switch e := e.(type) {
+	case ownership.Granted:
+		s.tokens[n.Name+" "+s.names[nodeHandle{n.Name, e.Handle}]] = e.Token
+	case ownership.Altered:
+		s.tokens[n.Name+" "+s.names[nodeHandle{n.Name, e.Handle}]] = e.Token
+	}
 	s.add(kindOf(e), line{at: s.w.Now, from: []string{s.name(n.Core.ID())}, text: s.eventText(n, e)})
 }
 
@@ -340,6 +346,12 @@ func (s *stage) clientMessage(m ownership.Message) string {
 	switch m := m.(type) {
 	case ownership.Acquire:
 		text := fmt.Sprintf(" %s in %s", m.Key, s.term(m.Term))
+		if m.Mode != ownership.Exclusive {
+			text += ", " + m.Mode.String()
+		}
+		if m.Delay != 0 {
+			text += fmt.Sprintf(", delay %v", m.Delay)
+		}
 		if m.Try {
 			text += ", try"
 		}
@@ -348,14 +360,23 @@ func (s *stage) clientMessage(m ownership.Message) string {
 		}
 		return text
 	case ownership.Release:
-		return fmt.Sprintf(" %s in %s", s.keys[m.Request], s.term(m.Term))
+		text := fmt.Sprintf(" %s in %s", s.keys[m.Request], s.term(m.Term))
+		if m.Heir != "" {
+			text += ", to " + m.Heir
+		}
+		return text
 	case ownership.Answer:
 		text := fmt.Sprintf(" %s in %s: ", s.keys[m.Request], s.term(m.Term)) + outcomes[m.Outcome]
+		if m.Alters != 0 {
+			text = fmt.Sprintf(" %s in %s, #%d: ", s.keys[m.Request], s.term(m.Term), m.Alters) + outcomes[m.Outcome]
+		}
 		switch m.Outcome {
 		case ownership.OutcomeGranted:
 			text += fmt.Sprintf(" %s, echo %s", s.token(m.Token), local(ownership.Time(m.Echo)))
-		case ownership.OutcomeBusy:
+		case ownership.OutcomeBusy, ownership.OutcomeCapacity:
 			text += ", held by " + m.Holder.Name
+		case ownership.OutcomeAltered:
+			text += " " + s.token(m.Token)
 		case ownership.OutcomeWaiting:
 			text += ", " + s.reason(m.Reason)
 			if m.Ticket != (ownership.Ticket{}) {
@@ -376,10 +397,86 @@ func (s *stage) clientMessage(m ownership.Message) string {
 			if !i.Match {
 				text += fmt.Sprintf(", no match: %d held", len(i.Held))
 			}
+			if len(i.Contended) > 0 {
+				text += fmt.Sprintf(", %d waited for", len(i.Contended))
+			}
+		}
+		return text
+	case ownership.Alter:
+		return fmt.Sprintf(" %s in %s, #%d: %s", s.keys[m.Request], s.term(m.Term), m.Number, alteration(m.What, m.Mode, m.Value))
+	case ownership.Revoke:
+		return fmt.Sprintf(" %s of %s in %s", s.token(m.Token), m.Key, s.term(m.Term))
+	case ownership.Notice:
+		var items []string
+		for _, i := range m.Items {
+			text := "somebody waits for "
+			if i.Evicted {
+				text = i.By + " says: let go of "
+			}
+			items = append(items, text+s.keys[ownership.RequestID{Client: m.Client, Seq: i.Seq}])
+		}
+		return " " + strings.Join(items, ", ")
+	case ownership.Query:
+		text := fmt.Sprintf(" %s in %s", m.Key, s.term(m.Term))
+		if m.Page {
+			text = fmt.Sprintf(" keys of %s after %q", s.term(m.Term), m.Key)
+		}
+		if m.Watch {
+			text += fmt.Sprintf(", watches, has #%d", m.Seen)
+		}
+		return text
+	case ownership.Report:
+		if m.Outcome != ownership.OutcomeGranted {
+			return " " + outcomes[m.Outcome]
+		}
+		text := ""
+		if m.Number != 0 {
+			text = fmt.Sprintf(" #%d:", m.Number)
+		}
+		for _, k := range m.Keys {
+			text += " " + s.keyState(k)
 		}
 		return text
 	}
 	return ""
+}
+
+func alteration(what ownership.AlterCode, mode ownership.Mode, value []byte) string {
+	switch what {
+	case ownership.AlterMode:
+		return mode.String()
+	case ownership.AlterValue:
+		return fmt.Sprintf("value %q", value)
+	}
+	return "no value"
+}
+
+func (s *stage) keyState(k ownership.KeyState) string {
+	var who []string
+	for _, h := range k.Holders {
+		text := fmt.Sprintf("%s %s %s", h.Name, s.token(h.Token), h.Mode)
+		if h.Lost {
+			text += " lost"
+		}
+		if h.Evicted {
+			text += " evicted"
+		}
+		who = append(who, text)
+	}
+	text := k.Key + " free"
+	if len(who) > 0 {
+		text = k.Key + " held by " + strings.Join(who, ", ")
+	}
+	for _, w := range k.Queue {
+		text += fmt.Sprintf(", %s waits", w.Name)
+	}
+	if k.Value != nil {
+		text += fmt.Sprintf(", value %q of %s", k.Value.Data, s.token(k.Value.Token))
+		if k.Value.Stale {
+			text += " stale"
+		}
+	}
+	return text
 }
 
 func (s *stage) ticket(t ownership.Ticket) string {
@@ -387,7 +484,8 @@ func (s *stage) ticket(t ownership.Ticket) string {
 }
 
 var outcomes = map[ownership.Outcome]string{ownership.OutcomeWaiting: "waiting", ownership.OutcomeMoved: "moved", ownership.OutcomeGranted: "granted",
-	ownership.OutcomeBusy: "busy", ownership.OutcomeGone: "gone", ownership.OutcomeReleased: "released", ownership.OutcomeNotHeld: "not held", ownership.OutcomeInvalid: "invalid"}
+	ownership.OutcomeBusy: "busy", ownership.OutcomeGone: "gone", ownership.OutcomeReleased: "released", ownership.OutcomeNotHeld: "not held", ownership.OutcomeInvalid: "invalid",
+	ownership.OutcomeCapacity: "another capacity", ownership.OutcomeAltered: "altered"}
 
 var reasons = map[ownership.ReasonCode]string{ownership.ReasonNone: "about to be evaluated", ownership.ReasonNoView: "no view yet", ownership.ReasonNoAnswer: "no answer",
 	ownership.ReasonTakeOver: "taking over", ownership.ReasonLostWait: "waiting out old leases", ownership.ReasonGrace: "grace", ownership.ReasonNoLease: "owner without membership lease",
@@ -395,12 +493,18 @@ var reasons = map[ownership.ReasonCode]string{ownership.ReasonNone: "about to be
 
 func (s *stage) reason(r ownership.Reason) string {
 	if r.Code == ownership.ReasonQueued {
+		if r.Others > 0 {
+			return fmt.Sprintf("held by %s and %d others, %d ahead", r.Holder.Name, r.Others, r.Ahead)
+		}
 		return fmt.Sprintf("held by %s, %d ahead", r.Holder.Name, r.Ahead)
 	}
 	return reasons[r.Code]
 }
 
-var causes = map[ownership.LostCause]string{ownership.LostExpired: "no renewal came in time", ownership.LostMissing: "its owner no longer has it", ownership.LostOtherMesh: "the node is in another mesh now"}
+var causes = map[ownership.LostCause]string{ownership.LostExpired: "no renewal came in time", ownership.LostMissing: "its owner no longer has it", ownership.LostOtherMesh: "the node is in another mesh now",
+	ownership.LostEvicted: "an operator took it", ownership.LostLease: "its lease was lost", ownership.LostRevoked: "its lease was released"}
+
+var denials = map[ownership.DeniedCode]string{ownership.DeniedCapacity: "it has another capacity", ownership.DeniedLease: "its lease is over", ownership.DeniedSet: "the one before it has ended"}
 
 func (s *stage) eventText(n *simtest.Node, e ownership.Event) string {
 	key := func(h ownership.Handle) string { return s.names[nodeHandle{n.Name, h}] }
@@ -411,6 +515,26 @@ func (s *stage) eventText(n *simtest.Node, e ownership.Event) string {
 		return fmt.Sprintf("BUSY %s, held by %s", key(e.Handle), e.Holder.Name)
 	case ownership.Invalid:
 		return fmt.Sprintf("INVALID %s: %s", key(e.Handle), e.Why)
+	case ownership.Denied:
+		return fmt.Sprintf("DENIED %s: %s", key(e.Handle), denials[e.Code])
+	case ownership.Altered:
+		if e.Outcome != ownership.OutcomeAltered {
+			return fmt.Sprintf("may not alter %s: %s", key(e.Handle), outcomes[e.Outcome])
+		}
+		return fmt.Sprintf("has altered %s: %s, token %s", key(e.Handle), e.Mode, s.token(e.Token))
+	case ownership.Looked:
+		text := "sees"
+		for _, k := range e.Keys {
+			text += " " + s.keyState(k)
+		}
+		return text
+	case ownership.Evicted:
+		if e.Done {
+			return fmt.Sprintf("has freed %s", key(e.Handle))
+		}
+		return fmt.Sprintf("could not free %s: nobody has that token", key(e.Handle))
+	case ownership.Contended:
+		return fmt.Sprintf("hears that somebody waits for %s", key(e.Handle))
 	case ownership.Extended:
 		return fmt.Sprintf("holds %s until %s", key(e.Handle), local(e.Deadline))
 	case ownership.Lost:

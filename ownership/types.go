@@ -64,6 +64,9 @@ const (
 	MaxKeyBytes   = 512
 	MaxNoteBytes  = 256
 	MaxNameBytes  = 256 // names, addresses and zones
+	MaxValueBytes = 4096
+	MaxPermits    = 1 << 20 // of a semaphore
+	MaxHolders    = 1024    // of one key at a time; more wait
 	MaxPartitions = 4096
 	MaxReplicas   = 7
 	MaxMembers    = 1024
@@ -305,17 +308,30 @@ func (t Ticket) before(o Ticket) bool {
 // Holder is one grant in a record.
 type Holder struct {
 	Request RequestID
-	Token   Token
+	Token   Token  // an upgrade raises it (K8)
 	Lease   uint32 // LeaseID.Number of Request.Client
 	TTL     time.Duration
 	Name    string // the holder's node, for people
 	Note    string // Lock's Note, for people
+	Mode    Mode
+	Delay   time.Duration // how long its place stays closed if it is lost (K9)
+	Lost    bool          // it was lost, and its place is closed (K9)
+	Altered uint64        // the number of the last Alter that changed the record (K6, K8)
+	Since   int64         // when it was granted, by the owner's wall clock: unix milliseconds, for people
+}
+
+// Value is what the exclusive holder of a key has left there (K6).
+type Value struct {
+	Data  []byte
+	Token Token // that of the grant under which it was written
+	Stale bool  // a lost configuration may have had a newer one (T6)
 }
 
 // Record is the replicated state of one key. A record is never changed once it
 // is sent or stored: a write carries the whole new one (G1). A key without a
-// record is free.
+// record is free and has no value; one whose record has no holders is free.
 type Record struct {
 	Key     string
-	Holders []Holder // in the order of their tokens; an exclusive lock has one
+	Holders []Holder // in the order of their grants, all of one capacity
+	Value   *Value   // nil: none
 }

@@ -283,6 +283,7 @@ func (c *Core) onDecided(from NodeID, m Decided) {
 	if m.WantAck && !c.silent() {
 		c.send(from, DecidedAck{c.view.Epoch})
 	}
+	c.onDecidedAck(from, DecidedAck{v.Epoch}) // V7: who tells of a view knows it
 }
 
 // learn adopts a decided view. A node acts on a view only from here on (V2).
@@ -324,6 +325,7 @@ func (c *Core) learn(v *View) {
 		// and never speaks under that NodeID again.
 		c.knows = true
 		c.fallSilent()
+		c.client.viewChanged(c) // it notes the mesh, of which this may be the first view it knows
 		c.notify(ViewLearned{v, false})
 		c.notify(Dropped{v.Epoch})
 		return
@@ -416,7 +418,7 @@ func (c *Core) fallSilent() {
 	c.phase = PhaseSilent
 	c.parts, c.owners, c.absent = nil, nil, nil
 	c.voter, c.lease = voter{}, membership{told: c.lease.told}
-	c.dirty, c.confirms, c.beatAcks, c.local = nil, nil, nil, nil
+	c.dirty, c.confirms, c.notices, c.beatAcks, c.local = nil, nil, nil, nil, nil
 	c.wants = false
 	c.tellServing()
 }

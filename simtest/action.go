@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,9 +35,14 @@ const (
 	Listen   Verb = "listen"   // and no longer
 	Clock    Verb = "clock"    // Node's clock jumps by For and runs at Rate
 	Site     Verb = "site"     // buggify: the sites N (bits) are on at Node
-	Lock     Verb = "lock"     // Node asks for Key with TTL For; Try, NoRenew
-	Unlock   Verb = "unlock"   // Node closes Handle
+	Lock     Verb = "lock"     // Node asks for Key with TTL For; Try, NoRenew, Mode, Delay, Lease, After
+	Unlock   Verb = "unlock"   // Node closes Handle; Heir
 	Extend   Verb = "extend"   // Node renews Handle
+	Change   Verb = "change"   // Node alters what Handle holds, under Op: its Mode or Value, or NoValue
+	Unchange Verb = "unchange" // Node gives Op of Handle up
+	Look     Verb = "look"     // Node asks what is known of Key; Watch; Page: of those after Key, in partition N
+	Unlook   Verb = "unlook"   // Node ends the look Handle
+	Evict    Verb = "evict"    // Node takes what Whose of Other has from it, under Handle; N 1: by its first token, not the newest
 	Heal     Verb = "heal"     // all faults end; from now on everything must come to rest
 	Rest     Verb = "rest"     // it must have
 	Ailing   Verb = "ailing"   // nothing is expected of Node any more
@@ -47,7 +53,10 @@ const (
 )
 
 var allVerbs = []Verb{Start, Crash, Pause, Resume, LeaveNow, Cut, Mend, MendAll, Clog, Unclog, Lose, Slow, LieDead, Truth, Deafen, Listen, Clock, Site,
-	Lock, Unlock, Extend, Heal, Rest, Ailing, AtWork, Outside, Refound, Rejoined}
+	Lock, Unlock, Extend, Change, Unchange, Look, Unlook, Evict, Heal, Rest, Ailing, AtWork, Outside, Refound, Rejoined}
+
+// calls are the verbs of clients.
+var calls = []Verb{Lock, Unlock, Extend, Change, Unchange, Look, Unlook, Evict}
 
 // Action is one thing done to a world at a true time. Fields that a verb does not
 // use are zero.
@@ -58,55 +67,64 @@ type Action struct {
 	Other   string
 	Key     string
 	Handle  ownership.Handle
+	Whose   ownership.Handle
+	Op      uint64
 	For     time.Duration
 	N       int
 	Rate    int
 	Late    time.Duration
 	Kinds   Kinds
+	Mode    ownership.Mode
+	Delay   time.Duration
+	Lease   ownership.Handle
+	After   ownership.Handle
+	Heir    string
+	What    ownership.AlterCode // of a Change: it has Mode, Value, or neither
+	Value   string              // without spaces
 	Try     bool
 	NoRenew bool
 	Fresh   bool
+	Watch   bool
+	Page    bool
 }
 
 // String writes an action as a line of a trace: "1.25s lock n3 key=k0 handle=7 for=2s try".
 func (a Action) String() string {
 	b := fmt.Appendf(nil, "%v %s", a.At, a.Verb)
-	if a.Node != "" {
-		b = fmt.Appendf(b, " %s", a.Node)
-	}
-	if a.Other != "" {
-		b = fmt.Appendf(b, " %s", a.Other)
-	}
-	if a.Key != "" {
-		b = fmt.Appendf(b, " key=%s", a.Key)
-	}
-	if a.Handle != 0 {
-		b = fmt.Appendf(b, " handle=%d", a.Handle)
-	}
-	if a.For != 0 {
-		b = fmt.Appendf(b, " for=%v", a.For)
-	}
-	if a.N != 0 {
-		b = fmt.Appendf(b, " n=%d", a.N)
-	}
-	if a.Late != 0 {
-		b = fmt.Appendf(b, " late=%v", a.Late)
-	}
-	if a.Rate != 0 {
-		b = fmt.Appendf(b, " rate=%d", a.Rate)
-	}
-	if a.Kinds != 0 {
-		b = fmt.Appendf(b, " kinds=%s", a.Kinds)
-	}
-	for _, f := range [...]struct {
-		on   bool
-		name string
-	}{{a.Try, "try"}, {a.NoRenew, "norenew"}, {a.Fresh, "fresh"}} {
-		if f.on {
-			b = append(b, " "+f.name...)
+	field := func(has bool, format string, value any) {
+		if has {
+			b = fmt.Appendf(append(b, ' '), format, value)
 		}
 	}
+	field(a.Node != "", "%s", a.Node)
+	field(a.Other != "", "%s", a.Other)
+	field(a.Key != "", "key=%s", a.Key)
+	field(a.Handle != 0, "handle=%d", a.Handle)
+	field(a.Whose != 0, "whose=%d", a.Whose)
+	field(a.Op != 0, "op=%d", a.Op)
+	field(a.For != 0, "for=%v", a.For)
+	field(a.N != 0, "n=%d", a.N)
+	field(a.Late != 0, "late=%v", a.Late)
+	field(a.Rate != 0, "rate=%d", a.Rate)
+	field(a.Kinds != 0, "kinds=%s", a.Kinds)
+	field(a.Mode != ownership.Exclusive || a.What == ownership.AlterMode, "mode=%s", modeText(a.Mode))
+	field(a.Delay != 0, "delay=%v", a.Delay)
+	field(a.Lease != 0, "lease=%d", a.Lease)
+	field(a.After != 0, "after=%d", a.After)
+	field(a.Heir != "", "heir=%s", a.Heir)
+	field(a.What == ownership.AlterValue, "value=%s", a.Value)
+	field(a.What == ownership.AlterNoValue, "%s", "novalue")
+	for name, on := range a.words() {
+		field(*on, "%s", name)
+	}
 	return string(b)
+}
+
+// words are the fields that a word stands for.
+func (a *Action) words() iter.Seq2[string, *bool] {
+	return func(yield func(string, *bool) bool) {
+		_ = yield("try", &a.Try) && yield("norenew", &a.NoRenew) && yield("fresh", &a.Fresh) && yield("watch", &a.Watch) && yield("page", &a.Page)
+	}
 }
 
 // ParseAction reads what String writes.
@@ -137,13 +155,15 @@ func ParseAction(line string) (a Action, err error) {
 }
 
 func (a *Action) word(word string) error {
+	for name, on := range a.words() {
+		if word == name {
+			*on = true
+			return nil
+		}
+	}
 	switch {
-	case word == "try":
-		a.Try = true
-	case word == "norenew":
-		a.NoRenew = true
-	case word == "fresh":
-		a.Fresh = true
+	case word == "novalue":
+		a.What = ownership.AlterNoValue
 	case a.Node == "":
 		a.Node = word
 	case a.Other == "":
@@ -155,245 +175,86 @@ func (a *Action) word(word string) error {
 }
 
 func (a *Action) pair(name, value string) (err error) {
+	handle := func(h *ownership.Handle) {
+		var n uint64
+		n, err = strconv.ParseUint(value, 10, 64)
+		*h = ownership.Handle(n)
+	}
 	switch name {
 	case "key":
 		a.Key = value
 	case "handle":
-		var h uint64
-		h, err = strconv.ParseUint(value, 10, 64)
-		a.Handle = ownership.Handle(h)
+		handle(&a.Handle)
+	case "whose":
+		handle(&a.Whose)
+	case "lease":
+		handle(&a.Lease)
+	case "after":
+		handle(&a.After)
+	case "op":
+		a.Op, err = strconv.ParseUint(value, 10, 64)
 	case "for":
 		a.For, err = time.ParseDuration(value)
 	case "late":
 		a.Late, err = time.ParseDuration(value)
+	case "delay":
+		a.Delay, err = time.ParseDuration(value)
 	case "n":
 		a.N, err = strconv.Atoi(value)
 	case "rate":
 		a.Rate, err = strconv.Atoi(value)
 	case "kinds":
 		a.Kinds, err = ParseKinds(value)
+	case "heir":
+		a.Heir = value
+	case "value":
+		a.What, a.Value = ownership.AlterValue, value
+	case "mode":
+		if a.Mode, err = parseMode(value); a.Verb == Change {
+			a.What = ownership.AlterMode
+		}
 	default:
 		err = fmt.Errorf("unknown field %q", name)
 	}
 	return err
 }
 
-var kindNames = func() map[ownership.Kind]string {
-	names := map[ownership.Kind]string{}
-	for _, m := range []ownership.Message{ownership.Contact{}, ownership.Found{}, ownership.FoundAck{}, ownership.Join{}, ownership.Refused{},
-		ownership.Prepare{}, ownership.Promise{}, ownership.Propose{}, ownership.Accepted{}, ownership.Decided{}, ownership.DecidedAck{}, ownership.AskView{},
-		ownership.Renew{}, ownership.RenewAck{}, ownership.Accept{}, ownership.AcceptAck{}, ownership.Confirm{}, ownership.ConfirmAck{}, ownership.Seal{},
-		ownership.SealAck{}, ownership.Install{}, ownership.Settled{}, ownership.SettledAck{}, ownership.Stuck{}, ownership.Acquire{}, ownership.Release{},
-		ownership.Answer{}, ownership.Heartbeat{}, ownership.HeartbeatAck{}} {
-		names[m.Kind()] = strings.TrimPrefix(fmt.Sprintf("%T", m), "ownership.")
+// modeText writes a mode: exclusive, shared, update, or 2/5 for two of five permits.
+func modeText(m ownership.Mode) string {
+	switch m {
+	case ownership.Exclusive, ownership.Shared, ownership.ForUpdate:
+		return m.String()
 	}
-	return names
-}()
-
-// KindName is a kind's name, as in the message table of package ownership.
-func KindName(k ownership.Kind) string { return kindNames[k] }
-
-// String lists the kinds by name, with commas; "all" for all.
-func (s Kinds) String() string {
-	if s == AllKinds {
-		return "all"
-	}
-	var names []string
-	for k := ownership.Kind(1); int(k) <= len(kindNames); k++ {
-		if s.has(k) {
-			names = append(names, kindNames[k])
-		}
-	}
-	return strings.Join(names, ",")
+	return fmt.Sprintf("%d/%d", m.Weight, m.Of)
 }
 
-// ParseKinds reads what Kinds.String writes.
-func ParseKinds(text string) (s Kinds, err error) {
-	if text == "all" {
-		return AllKinds, nil
-	}
-	for _, name := range strings.Split(text, ",") {
-		k, ok := kindNamed(name)
-		if !ok {
-			return 0, fmt.Errorf("no message kind is named %q", name)
+func parseMode(text string) (ownership.Mode, error) {
+	for _, m := range []ownership.Mode{ownership.Exclusive, ownership.Shared, ownership.ForUpdate} {
+		if text == m.String() {
+			return m, nil
 		}
-		s |= KindSet(k)
 	}
-	return s, nil
+	n, of, pair := strings.Cut(text, "/")
+	if pair {
+		a, errA := strconv.ParseUint(n, 10, 32)
+		b, errB := strconv.ParseUint(of, 10, 32)
+		if errA == nil && errB == nil {
+			return ownership.Mode{Weight: uint32(a), Of: uint32(b)}, nil
+		}
+	}
+	return ownership.Mode{}, fmt.Errorf("no mode is %q: exclusive, shared, update, or 2/5", text)
 }
 
-func kindNamed(name string) (ownership.Kind, bool) {
-	for k := ownership.Kind(1); int(k) <= len(kindNames); k++ {
-		if kindNames[k] == name {
-			return k, true
-		}
+// weightOf is what a mode takes, and of how much (K7).
+func weightOf(m ownership.Mode) (weight, of uint64) {
+	if m == ownership.Exclusive {
+		return ownership.Whole, ownership.Whole
 	}
-	return 0, false
+	return uint64(m.Weight), uint64(m.Of)
 }
 
-// Stage is a world with its checker: what actions act upon.
-type Stage struct {
-	*World
-	Checker *Checker
-	Params  ownership.Params
-	Log     *[]Action    // gathers what was done, if not nil
-	OnDo    func(Action) // sees every action before it is carried out
-	healed  bool
-}
-
-// NewStage returns an empty stage. The seed names its nodes.
-func NewStage(seed uint64, params ownership.Params) *Stage {
-	w := New(seed)
-	w.seed = seed | 1<<63
-	w.OnEvent = func(n *Node, e ownership.Event) {
-		if _, left := e.(ownership.Left); left {
-			w.After(time.Millisecond, func() { w.Crash(n) }) // its process ends
-		}
-	}
-	return &Stage{World: w, Checker: NewChecker(w), Params: params}
-}
-
-// Do carries out an action now. One that names a node that does not run, or a
-// handle that was never used, does nothing: traces are cut down by leaving
-// actions out.
-func (s *Stage) Do(a Action) {
-	a.At = s.Now
-	if s.Log != nil {
-		*s.Log = append(*s.Log, a)
-	}
-	if s.OnDo != nil {
-		s.OnDo(a)
-	}
-	switch a.Verb {
-	case Lock, Unlock, Extend, Rest, AtWork, Rejoined:
-	default:
-		s.Checker.disturbed = s.Now
-	}
-	switch a.Verb {
-	case Start:
-		if s.named(a.Node) == nil {
-			s.start(a.Node, ownership.Config{Params: s.Params, Founders: a.N, Fresh: a.Fresh}, a.For, a.Rate).late = a.Late
-			for _, n := range s.Nodes {
-				if n.outside && !n.ailing {
-					s.outside(n)
-				}
-			}
-		}
-		return
-	case MendAll:
-		s.Mend()
-		return
-	case Heal:
-		s.heal()
-		return
-	case Refound:
-		s.Checker.refounded()
-		return
-	case AtWork:
-		s.Checker.atWork()
-		return
-	case Rest:
-		s.Checker.atRest()
-		s.Checker.calm()
-		return
-	case Rejoined:
-		s.Checker.priorShort()
-		return
-	}
-	if n := s.Node(a.Node); n != nil {
-		s.doTo(n, a)
-	}
-}
-
-func (s *Stage) doTo(n *Node, a Action) {
-	if n.Frozen && (a.Verb == Lock || a.Verb == Unlock || a.Verb == Extend) {
-		return // a process that is stopped calls nothing
-	}
-	switch a.Verb {
-	case Crash:
-		s.Crash(n)
-	case Pause:
-		s.Freeze(n)
-	case Resume:
-		s.thaw(n, a.N == 1)
-	case LeaveNow:
-		n.leaving = true
-		s.Input(n, ownership.Leave{})
-	case Deafen, Listen:
-		s.World.Deafen(n, a.Verb == Deafen)
-	case Clock:
-		s.SetClock(n, a.For, a.Rate)
-		if bound := s.Params.DriftPPM; a.For != 0 || a.Rate > bound || a.Rate < -bound {
-			s.Checker.Wild = true // from now on
-		}
-	case Outside:
-		s.outside(n)
-	case Ailing:
-		n.outside, n.ailing = true, true
-	case Site:
-		n.Sites = uint(a.N)
-	case Lock:
-		s.Checker.Lock(n, ownership.Lock{Handle: a.Handle, Key: a.Key, TTL: a.For, Try: a.Try, NoRenew: a.NoRenew})
-	case Unlock:
-		if c := s.Checker.Call(n, a.Handle); c != nil {
-			s.Checker.Unlock(c)
-		}
-	case Extend:
-		if c := s.Checker.Call(n, a.Handle); c != nil {
-			s.Checker.Extend(c)
-		}
-	default:
-		if o := s.named(a.Other); o != nil {
-			s.doToLink(n, o, a)
-		}
-	}
-}
-
-func (s *Stage) doToLink(n, o *Node, a Action) {
-	switch a.Verb {
-	case Cut, Mend:
-		s.setCut(n, o, a.Verb == Cut)
-	case Clog:
-		s.World.Clog(n, o, a.Kinds)
-	case Unclog:
-		s.World.Unclog(n, o)
-	case Lose:
-		s.World.Lose(n, o, a.Kinds)
-	case Slow:
-		s.Net.link(n, o).slow = float64(a.N)
-	case LieDead, Truth:
-		s.Lie(n, o.Name, a.Verb == LieDead)
-	default:
-		panic(fmt.Sprintf("no such action: %v", a))
-	}
-}
-
-// outside cuts a node off for good.
-func (s *Stage) outside(n *Node) {
-	n.outside = true
-	for _, m := range s.Nodes {
-		if m != n {
-			s.setCut(n, m, true)
-			s.setCut(m, n, true)
-		}
-	}
-}
-
-// heal ends all faults of the world; clocks keep their rates, the dead stay dead.
-func (s *Stage) heal() {
-	s.healed = true
-	s.Checker.healed()
-	net := &s.Net
-	net.Loss, net.Twice, net.Echo, net.MeanDelay = 0, 0, 0, min(net.MeanDelay, time.Millisecond)
-	net.RosterDelay = min(net.RosterDelay, 500*time.Millisecond)
-	for _, n := range s.Nodes {
-		for _, m := range s.Nodes {
-			l := net.link(n, m)
-			l.cut, l.lose, l.slow = n.outside && !n.ailing || m.outside && !m.ailing, 0, 0
-			s.World.Unclog(n, m)
-		}
-		n.lied, n.deaf, n.late, n.Sites = slices.Delete(n.lied, 0, len(n.lied)), false, 0, 0
-		s.Thaw(n)
-	}
-	s.newsForAll(net.RosterDelay)
+// whole says that nobody else can hold the key beside a lock of this mode.
+func whole(m ownership.Mode) bool {
+	weight, of := weightOf(m)
+	return weight == of
 }

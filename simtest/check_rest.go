@@ -76,12 +76,8 @@ func (ch *Checker) running() []*Node {
 // and is settled, nothing is left of keys that nobody holds, nobody waits.
 func (ch *Checker) Unrest() string {
 	up := ch.running()
-	if open := ch.Open(); len(open) > 0 {
-		for _, c := range open {
-			if slices.Contains(up, c.Node) {
-				return fmt.Sprintf("%d calls are open, the first: %s %q handle %d invoked %v", len(open), c.Node, c.Key, c.Handle, c.Invoked)
-			}
-		}
+	if n, why := ch.waiting(up, ch.w.Now+1); n > 0 {
+		return fmt.Sprintf("%d calls are open, the first: %s", n, why)
 	}
 	var v *ownership.View
 	for _, n := range up {
@@ -113,10 +109,48 @@ func (ch *Checker) Unrest() string {
 	return ""
 }
 
+// waiting counts the calls of some nodes that wait for an answer since before a moment,
+// and tells the first. A watch waits for none.
+func (ch *Checker) waiting(of []*Node, before time.Duration) (n int, first string) {
+	note := func(who *Node, key string, invoked time.Duration, format string, args ...any) {
+		if slices.Contains(of, who) && invoked < before && !ch.cutFromOwner(who, key) {
+			if n++; n == 1 {
+				first = fmt.Sprintf("%s %s invoked %v", who, fmt.Sprintf(format, args...), invoked)
+			}
+		}
+	}
+	for _, c := range ch.Open() {
+		note(c.Node, c.Key, c.Invoked, "%q %v handle %d", c.Key, c.Mode, c.Handle)
+	}
+	ch.alters = slices.DeleteFunc(ch.alters, func(a *Alteration) bool { return !a.waits() || a.Call.Node.Crashed })
+	for _, a := range ch.alters {
+		note(a.Call.Node, a.Call.Key, a.Invoked, "change %d of %q handle %d", a.Op, a.Call.Key, a.Call.Handle)
+	}
+	for _, q := range ch.Looking() {
+		if !q.Watch {
+			note(q.Node, q.Key, q.Invoked, "look at %q handle %d", q.Key, q.Handle)
+		}
+	}
+	for _, x := range ch.Evicting() {
+		note(x.Node, x.Of.Key, x.Invoked, "eviction from %q handle %d", x.Of.Key, x.Handle)
+	}
+	return n, first
+}
+
+// cutFromOwner says that the one fault that stays is between a node and the owner of a
+// key: to all others that one is a member as it should be.
+func (ch *Checker) cutFromOwner(n *Node, key string) bool {
+	if ch.chain == nil {
+		return false
+	}
+	own := ch.w.ByID(ch.chain.Groups[partitionOf(key, ch.params())].Owner())
+	return own != nil && own.ailing && (ch.w.IsCut(own, n) || ch.w.IsCut(n, own))
+}
+
 func (ch *Checker) unrestOf(v *ownership.View, p ownership.Partition) string {
 	g := v.Groups[p]
 	own, _ := ch.w.ByID(g.Owner()).Core.Inspect(p)
-	held := ch.heldIn(p)
+	held, holders, valued := ch.keptIn(p)
 	switch {
 	case !own.Owner || !own.Active:
 		return fmt.Sprintf("partition %d is not served", p)
@@ -124,14 +158,14 @@ func (ch *Checker) unrestOf(v *ownership.View, p ownership.Partition) string {
 		return fmt.Sprintf("partition %d is not settled", p)
 	case own.Unacked > 0:
 		return fmt.Sprintf("partition %d: %d writes are not on every replica", p, own.Unacked)
-	case own.Keys != held || own.Records != held:
-		return fmt.Sprintf("partition %d keeps %d keys and %d records of %d held", p, own.Keys, own.Records, held)
-	case own.Queued > 0 || own.Leases > held:
-		return fmt.Sprintf("partition %d has %d requests and %d leases of %d held", p, own.Queued, own.Leases, held)
+	case own.Keys != own.Records || own.Records-own.Values != held || own.Values > valued:
+		return fmt.Sprintf("partition %d keeps %d keys and %d records, of which %d only have a value; %d are held, and %d were written to", p, own.Keys, own.Records, own.Values, held, valued)
+	case own.Queued > 0 || own.Leases > holders:
+		return fmt.Sprintf("partition %d has %d requests and %d leases of %d holders", p, own.Queued, own.Leases, holders)
 	}
 	for _, id := range g.Replicas {
 		n := ch.w.ByID(id)
-		if in, _ := n.Core.Inspect(p); in.Installed != g.Term || in.Last != own.Last || in.Records != held {
+		if in, _ := n.Core.Inspect(p); in.Installed != g.Term || in.Last != own.Last || in.Records != own.Records || in.Values != own.Values {
 			return fmt.Sprintf("%s has state (%d, %d) with %d records of partition %d; its owner (%d, %d)", n, in.Installed, in.Last, in.Records, p, g.Term, own.Last)
 		}
 	}
@@ -143,16 +177,29 @@ func (ch *Checker) unrestOf(v *ownership.View, p ownership.Partition) string {
 	return ""
 }
 
-// heldIn counts the keys of a partition that somebody believes to hold.
-func (ch *Checker) heldIn(p ownership.Partition) int {
-	held := 0
+// keptIn counts the keys of a partition that somebody believes to hold, those who do,
+// and the keys that may have a value.
+func (ch *Checker) keptIn(p ownership.Partition) (held, holders, valued int) {
 	for _, key := range ch.names {
-		k := ch.keys[key]
-		if partitionOf(key, ch.params()) == p && slices.ContainsFunc(k.believers, ch.believes) {
+		if partitionOf(key, ch.params()) != p {
+			continue
+		}
+		k, before := ch.keys[key], holders
+		for _, c := range k.believers {
+			if ch.believes(c) {
+				holders++
+			}
+		}
+		if holders > before {
 			held++
 		}
+		if slices.ContainsFunc(k.writes, func(a *Alteration) bool {
+			return a.What == ownership.AlterValue && (a.Answered == 0 || a.Outcome == ownership.OutcomeAltered)
+		}) {
+			valued++
+		}
 	}
-	return held
+	return held, holders, valued
 }
 
 func (ch *Checker) params() ownership.Params { return ch.w.Nodes[0].Config.Params }
@@ -165,10 +212,11 @@ func seats(n int) int {
 // Bound is how long a healed mesh may take to come to rest: silent members are
 // found (3 MembershipTTL), some views follow each other with the ballots'
 // patience, a lost configuration is waited out (T6), leases run out after a
-// take-over has begun them anew (T4), and a node that was dropped repeatedly
-// waits before it is added again (V5: up to a minute).
+// take-over has begun them anew (T4), and so do the delays of those that were lost
+// (K9), and a node that was dropped repeatedly waits before it is added again (V5: up
+// to a minute).
 func Bound(p ownership.Params) time.Duration {
-	return 30*p.MembershipTTL + 3*(p.MembershipTTL+p.MaxTTL) + 70*time.Second
+	return 30*p.MembershipTTL + 3*(p.MembershipTTL+p.MaxTTL) + 2*p.MaxTTL + 70*time.Second
 }
 
 // atRest is the check at the end of a healed run. It judges only who has had its
@@ -187,7 +235,7 @@ func (ch *Checker) atRest() {
 func (ch *Checker) calm() {
 	ch.restedBefore, ch.rested = ch.rested, nil
 	if ch.healedAt != 0 && ch.Unrest() == "" {
-		ch.rested = ch.chain
+		ch.rested, ch.restedAt = ch.chain, ch.w.Now
 	}
 }
 
@@ -242,11 +290,9 @@ func (ch *Checker) atWork() {
 	if !ch.judges() {
 		return
 	}
-	for _, c := range ch.Open() {
-		if slices.Contains(ch.running(), c.Node) && ch.w.Now-c.Invoked > Bound(ch.params()) {
-			ch.fail("heal", []*Call{c}, "%s waits for %q since %v, though one fault alone is left since %v", c.Node, c.Key, c.Invoked, ch.disturbed)
-			return
-		}
+	if n, why := ch.waiting(ch.running(), ch.w.Now-Bound(ch.params())); n > 0 {
+		ch.fail("heal", nil, "though one fault alone is left since %v, %d calls wait, the first: %s", ch.disturbed, n, why)
+		return
 	}
 	views := 0
 	for id, at := range ch.learnedAt {
@@ -257,36 +303,5 @@ func (ch *Checker) atWork() {
 	// V5 lets a member that flaps come back at once, and ever later up to a minute.
 	if views > 20+int(20*(ch.w.Now-ch.disturbed).Minutes()) {
 		ch.fail("heal", nil, "%d views followed each other in %v, with one fault left", views, ch.w.Now-ch.disturbed)
-	}
-}
-
-// checkFreed: an answered unlock frees the key without a wait for any lease: who was in
-// line then has it a moment later, if the mesh is at peace.
-func (ch *Checker) checkFreed(k *keyHistory, c *Call) {
-	freed, ttl := k.freed, ch.params().MembershipTTL
-	k.freed = 0
-	if ch.healedAt == 0 || ch.Wild || freed == 0 || c.Queued == 0 || c.Queued > freed {
-		return
-	}
-	// Somebody who died in line is granted first, and has it for a TTL.
-	quiet := min(freed-ch.disturbed, freed-ch.lastView) > 2*ttl+2*ch.params().MaxTTL
-	if ch.lastView > freed || !quiet || ch.w.Net.MeanDelay > ttl/40 {
-		return
-	}
-	if waited := ch.w.Now - freed; waited > ttl {
-		ch.fail("queue", []*Call{c}, "%s was in line for %q, which was unlocked %v before it got it", c.Node, c.Key, waited)
-	}
-}
-
-// checkTurn: first come, first served. It is held against what happens after healing,
-// with sane clocks: who was told that it is in line before another even asked goes first.
-func (ch *Checker) checkTurn(k *keyHistory, c *Call) {
-	if ch.healedAt == 0 || ch.Wild { // a clock that jumped back stands still for a while, and so does its waiter
-		return
-	}
-	for _, o := range ch.open {
-		if o != c && o.Key == c.Key && !o.Try && o.Queued > ch.healedAt && o.Queued < c.Invoked && o.Unlock == 0 && o.Granted == 0 && !o.Node.Crashed && !o.Node.outside && o.Node.Core.Phase() == ownership.PhaseMember {
-			ch.fail("queue", []*Call{o, c}, "%s got %q, which it asked for at %v; %s has been in line since %v", c.Node, c.Key, c.Invoked, o.Node, o.Queued)
-		}
 	}
 }

@@ -22,6 +22,7 @@ type version struct {
 func (ch *Checker) wrote(n *Node, mesh ownership.MeshID, m *ownership.Accept) {
 	for i := range m.Writes {
 		w := &m.Writes[i]
+		ch.closed(m, w.Record)
 		id := version{mesh, m.Partition, m.Term, m.First + uint64(i), false}
 		h := mix(hashString(w.Key), hashRecord(w.Record))
 		if ch.sameAsBefore(id, h) {
@@ -62,6 +63,17 @@ func hashRecord(r *ownership.Record) uint64 {
 	for _, holder := range r.Holders {
 		h = mix(h, uint64(holder.Token)^uint64(holder.Request.Client)<<32^holder.Request.Seq)
 		h = mix(h, uint64(holder.TTL)^uint64(holder.Lease)<<40^hashString(holder.Name)^hashString(holder.Note))
+		h = mix(h, uint64(holder.Mode.Weight)<<32^uint64(holder.Mode.Of)^uint64(holder.Delay))
+		h = mix(h, holder.Altered<<1^uint64(holder.Since)<<8)
+		if holder.Lost {
+			h++
+		}
+	}
+	if v := r.Value; v != nil {
+		h = mix(h, uint64(v.Token)^hashString(string(v.Data)))
+		if v.Stale {
+			h++
+		}
 	}
 	return h
 }

@@ -111,11 +111,17 @@ func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 		case ownership.OutcomeGranted:
 			ch.deadGrant(n, &m)
 			ch.certified(n, "Granted")
-		case ownership.OutcomeBusy, ownership.OutcomeGone, ownership.OutcomeReleased, ownership.OutcomeNotHeld:
+		case ownership.OutcomeBusy, ownership.OutcomeGone, ownership.OutcomeReleased, ownership.OutcomeNotHeld, ownership.OutcomeCapacity, ownership.OutcomeAltered:
 			ch.certified(n, "Answer")
 		}
+	case ownership.Acquire:
+		ch.asksInOrder(n, &m)
 	case ownership.HeartbeatAck:
 		ch.certified(n, "HeartbeatAck")
+	case ownership.Report:
+		if m.Outcome == ownership.OutcomeGranted {
+			ch.certified(n, "Report")
+		}
 	case ownership.ConfirmAck:
 		ch.certified(n, "ConfirmAck")
 	case ownership.Accept:
@@ -133,6 +139,7 @@ func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 		}
 		ch.Goals.sent(ch, e)
 	case ownership.Install:
+		ch.installs(n, e.Mesh, &m)
 		ch.holds(n, e.Mesh, m.Partition, m.Term, m.Number, m.Chunk, m.Chunks, m.Records)
 		ch.Goals.sent(ch, e)
 	case ownership.Found:
@@ -207,7 +214,7 @@ func (ch *Checker) drops(n *Node, v *ownership.View) {
 			silent = min(silent, ch.w.Now-n.resumed)
 		}
 		// It may have said, some time ago, that it has no lease: it is deaf.
-		if deaf := o.gained == never || ch.w.Now-o.gained < 4*ttl; silent < least && !deaf {
+		if deaf := o.gained == never || o.gained == 0 || ch.w.Now-o.gained < 4*ttl; silent < least && !deaf {
 			ch.fail("drop", nil, "%s proposes to drop %s, of whom it has heard %v ago", n, o, silent)
 		}
 	}
@@ -251,11 +258,15 @@ func (ch *Checker) oneMesh(n *Node) {
 // of the view that drops it know that view. Those that have died may have known.
 func (ch *Checker) leftBehind(n *Node) {
 	v := n.Core.View()
-	if v.Member(n.Core.ID()) != nil { // it just stops: everybody else must have resigned too
-		for _, m := range v.Members {
-			if o := ch.w.ByID(m.ID); o != nil && !o.leaving {
-				ch.fail("heal", nil, "%s just stops at epoch %d, and %s has not resigned", n, v.Epoch, o)
+	if v.Member(n.Core.ID()) != nil { // it just stops: in a view that somebody knows all others must have resigned too
+		stays := ch.staysIn(v)
+		for e := v.Epoch + 1; stays != nil && ch.views[viewID{v.Mesh, e}] != nil; e++ {
+			if ch.staysIn(ch.views[viewID{v.Mesh, e}]) == nil {
+				stays = nil
 			}
+		}
+		if stays != nil {
+			ch.fail("heal", nil, "%s just stops at epoch %d, and %s has not resigned", n, v.Epoch, stays)
 		}
 		return
 	}
@@ -276,6 +287,16 @@ func (ch *Checker) leftBehind(n *Node) {
 	}
 }
 
+// staysIn is a member of a view that runs and has not resigned, nil if there is none.
+func (ch *Checker) staysIn(v *ownership.View) *Node {
+	for _, m := range v.Members {
+		if o := ch.w.ByID(m.ID); o != nil && !o.leaving {
+			return o
+		}
+	}
+	return nil
+}
+
 // founds: a first view is proposed with nodes that said within the last second that
 // they are free, so none of them is gone for long.
 func (ch *Checker) founds(n *Node, v *ownership.View) {
@@ -291,4 +312,9 @@ func (ch *Checker) founds(n *Node, v *ownership.View) {
 	ch.proposed[v] = true // sent again and again
 }
 
-func (ch *Checker) delivered(f *Flight) { ch.Goals.delivered(ch, f) }
+func (ch *Checker) delivered(f *Flight) {
+	if m, ok := f.Message.(ownership.Answer); ok && m.Outcome == ownership.OutcomeGranted {
+		ch.adopted = adopted{f.To, m.Token, m.Request}
+	}
+	ch.Goals.delivered(ch, f)
+}

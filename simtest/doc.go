@@ -30,12 +30,13 @@
 // [Play] plays one seed. [Soak] plays many, on all cores.
 //
 //  1. Draw. The seed draws a fleet of 1 to 9 founders, the protocol's parameters,
-//     the network's delays, how busy and how patient clients are, the rate of each
-//     clock within its bound (often at its end), and which fault classes are on.
-//     That is swarm testing: a run with everything on finds less than many runs
-//     with a few things each, since faults get in each other's way.
-//  2. Safety phase: 4 to 60 simulated seconds. Clients lock, wait, renew and
-//     unlock; each fault class that is on strikes again and again. They
+//     the network's delays, how busy and how patient clients are, what habits they
+//     have, the rate of each clock within its bound (often at its end), and which
+//     fault classes are on. That is swarm testing: a run with everything on finds
+//     less than many runs with a few things each, since faults get in each other's
+//     way.
+//  2. Safety phase: 4 to 60 simulated seconds. Clients lock, wait, renew, unlock, and
+//     follow their habits; each fault class that is on strikes again and again. They
 //     prefer nodes with a part to play for a wanted key. As a rule they begin when
 //     the mesh is founded, and do not kill the majority of its voters; in some runs
 //     they do both.
@@ -44,8 +45,9 @@
 //     rest can go on without.
 //  4. Most runs must come to rest, within [Bound]: every node is a member, every
 //     seat is taken, every group is served and settled, nobody waits, nothing is
-//     left of keys that nobody holds. Then several wait for one key, its owner is
-//     taken away, and they must be served in their order. Then a node joins.
+//     left of keys that nobody holds but values. Whoever watches a key knows how it
+//     is. Then several wait for one key, its owner is taken away, and they must be
+//     served in their order. Then a node joins.
 //     Others must work with one fault that stays (standing.go): whoever is not
 //     its victim must be served.
 //
@@ -105,29 +107,67 @@
 // To limit the classes of a seed leaves its fleet, its parameters and its other
 // classes as they were drawn.
 //
+// # Habits
+//
+// In half of the runs clients are plain: they lock exclusively, wait or try, renew and
+// unlock. In the others they draw habits. [Habits] lists the names, for [Options] and
+// `sim -habits readers,values`; `sim -habits none` is for plain clients alone.
+//
+//	habit     what clients do
+//	readers   some keys are locked shared, for update and exclusively
+//	permits   some keys are semaphores, of which a lock takes some or all permits
+//	mixed     now and then a key is locked with another capacity than it has
+//	convert   holders go up and down, and at times give it up while they wait
+//	values    holders write and delete the value, and who holds only a part tries to
+//	delay     locks that are lost keep others out for a while
+//	lease     several locks share the fate of one, which may be over already
+//	set       2 to 4 keys are locked in their order, all or none; what was got is given
+//	          back when one is not to be had, or takes too long
+//	look      somebody asks who holds a key, or for all keys of a partition
+//	watch     somebody watches a key
+//	evict     an operator takes a lock from whoever has it, had it, or has died with it
+//	heir      who unlocks says who is next
+//	yield     who hears that somebody waits lets go
+//
 // # Checks
 //
 // A [Checker] sees every call, answer, message and clock in true time, and holds
 // them against the promises. What fails has the name of its check:
 //
 //	check        promise
-//	token        tokens of a key are unique and rise in the order of its grants
-//	exclusion    no two holders of a key believe in it at once
-//	busy         a TryLock that is told busy has met a holder
+//	token        tokens of a key are unique and rise in the order of its grants and
+//	             upgrades
+//	exclusion    those who believe in a key at once take no more of it than it has,
+//	             and all of one capacity (K7)
+//	busy         a TryLock that is told busy has met a holder that leaves no room, or
+//	             somebody who waits
+//	capacity     who is refused for its capacity has met a holder with another one (K7)
+//	upgrade      who is refused to go up has met one that may as well (K8)
 //	memory       an answered grant is not forgotten, an answered unlock is done, no
 //	             closed call is granted; a group starts without its holders only if
-//	             it must (T6)
+//	             it must (T6); a value that was written is read until the next one,
+//	             but for a lost configuration, which makes it stale (K6)
+//	delay        a place that is closed since its holder was lost stays so (K9)
+//	fate         when a lock of a lease is lost so are all; no other one joins a lease
+//	             that is over (K10)
+//	set          nobody asks for a key of a set before those that come first (K11)
+//	look         who asks for a key is told who holds it; a watch does not go back, and
+//	             knows in the end what there is (K12)
+//	evict        who was evicted does not believe any more when that is answered; who
+//	             was not held the lock at no time, or not always (K13)
+//	contended    who holds a key for which somebody waits is told (K14)
 //	minority     who has not heard a majority of the voters for MembershipTTL
 //	             certifies nothing
 //	lease        no lease of an epoch outlives the next one by MembershipTTL (V4)
 //	view         one view at an epoch, one chain, one mesh; seats, groups and Prior
 //	             change by V5 alone
 //	drop         nobody is dropped who was heard (V3); held against runs whose
-//	             network does no more than cut
+//	             network withholds no kind of message
 //	state        a term has one state after each write, and a replica never falls
 //	             back behind what it said (T1, G1)
-//	queue        first come, first served, after healing; nobody is granted a lock
-//	             who has long been dead (K2)
+//	queue        first come, first served, after healing, and at the head of the line
+//	             all that have room; before it upgrades (K8) and heirs (K14); nobody is
+//	             granted a lock who has long been dead (K2)
 //	heal         what is healed comes to rest within Bound, what has one fault left
 //	             works; who leaves is known to have left (V7)
 //	linear       the history of each key is linearizable (package linear)
@@ -136,13 +176,13 @@
 //
 // The checks see each event when it happens, but for two. [Soak] has every 16th
 // history and those of failures checked by package linear, and plays 1 % of its
-// seeds twice and compares a hash of all that happened in each.
+// seeds twice and compares a hash of all steps, and of what was sent to whom, in each.
 //
-// With the class wild, clocks are beyond the bound that the protocol is told. Two
-// holders may believe at once then, and what else rests on clock rates is not
-// checked (exclusion, minority, lease, drop, linear, parts of others). What rests on
-// quorums is: tokens are unique, and nobody who asks after a grant was told gets
-// a lower token.
+// From when a clock is set beyond the bound that the protocol is told (classes jump
+// and race) a run is wild. Two holders may believe at once then, and what else rests
+// on clock rates is not checked (exclusion, minority, lease, drop, delay, evict,
+// linear, parts of others). What rests on quorums is: tokens are unique, and nobody
+// who asks after a grant was told gets a lower token.
 //
 // # Goals
 //
@@ -173,6 +213,16 @@
 //	K2        a waiter granted by a later owner
 //	K3        lost by its deadline; a grant that raced its expiry
 //	K4        missing at its owner; a digest that does not match
+//	K6        a value read from a later owner; a stale value; a value refused
+//	K7        another capacity refused; a run of readers; a writer before later readers
+//	K8        an upgrade that waited; an upgrade refused; an upgrade taken back; readers
+//	          let in by a downgrade
+//	K9        a place closed by a delay; a closed place opened by a later owner
+//	K10       a lease that took several locks down; a lock denied by its lease
+//	K11       a set held whole; a set that fell apart
+//	K12       a watch over a take-over; a page of several keys
+//	K13       a holder evicted; a dead holder evicted; an eviction that met nobody
+//	K14       an heir served first; a holder told of contention
 //
 // # Traces
 //
@@ -200,8 +250,12 @@
 // A line is a true time, a [Verb], the node it is done to, perhaps the other end of
 // the link, and fields of [Action]. seed (2⁶³ + that of the run) names the NodeIDs.
 // check, which is not here, names what failed. world has the delay of messages
-// without a fate, gossip's delay, the wall clock at 0, and the end. A fate says what becomes of one message: its ends, its
-// kind, its delay or that it is lost, and when its copy comes.
+// without a fate, gossip's delay, the wall clock at 0, and the end. A fate says what
+// becomes of one message: its ends, its kind, its delay or that it is lost, and when
+// its copy comes.
+//
+// A token is told by the handle that got it, since it may be another one in another
+// run: "3s evict n2 n1 handle=9 whose=1" takes from n1 what it has under handle 1.
 //
 // Fates are matched loosely, so that a trace outlives changes of the code around
 // it. A message takes the first fate of its ends and kind whose time is within 20 ms
@@ -214,12 +268,11 @@
 //
 // # Shrinking
 //
-// [Shrink] cuts a failing trace down to one that fails in the same check, by delta
-// debugging: it leaves out the fates of messages, kinds of faults, nodes, calls and
-// faults with their ends, single actions, and at last sets clocks right. `sim -seed`
-// does that and writes the trace to a file; `sim -replay` plays such a file. A history
-// that is not linearizable is known only when the run is over: its trace is written
-// whole.
+// [Shrink] cuts a failing trace down to one that fails in the same check and form,
+// by delta debugging: it leaves out the fates of messages, kinds of faults, nodes,
+// calls and faults with their ends, single actions, and at last lets calls be plain
+// and sets clocks right. `sim -seed` does that and writes the trace to a file;
+// `sim -replay` plays such a file.
 //
 // # The page
 //
@@ -233,19 +286,30 @@
 // Begin with action.go: what can be done to a world. Then swarm.go: who does it.
 // Then faults.go and check.go.
 //
-//	action.go       Verb, Action and its text; Stage carries actions out
+//	action.go       Verb, Action and its text
+//	stage.go        Stage carries actions out
 //	world.go        World, Node: true time, clocks, the loop of events
 //	queue.go        the queue of events
-//	net.go          Net, Kinds, Fate: what becomes of a message; gossip
-//	swarm.go        Play: the draws, the clients, the phases of a run
+//	net.go          Net, Fate: what becomes of a message; gossip
+//	kinds.go        Kinds: sets of kinds of messages, by name
+//	swarm.go        Play: the draws, the phases of a run
+//	healed.go       what is asked of a healed mesh
+//	clients.go      what clients do, and their habits
+//	bundles.go      what they do with several locks: leases, sets
 //	faults.go       fault classes
 //	faults_net.go   those of the network
 //	trap.go         the class trap
-//	standing.go     the one fault that stays
-//	check.go        Checker, Call: what clients are told
+//	standing.go     what is asked of one with a fault that stays
+//	check.go        Checker: what it sees goes to the checks
+//	call.go         Call: one lock and what became of it
+//	check_calls.go  grants, refusals, losses
+//	check_alter.go  upgrades, values
+//	check_look.go   looks and watches
+//	check_fate.go   leases, sets, delays, evictions, contention
+//	check_queue.go  who is served before whom
 //	check_views.go  views, drops, minorities
 //	check_state.go  replicated state, leases, lost groups
-//	check_rest.go   Bound, rest, work and order after healing
+//	check_rest.go   Bound, rest and work after healing
 //	goals.go        Goals: situations that must occur
 //	history.go      what clients were told, as package linear wants it
 //	soak.go         Soak: many seeds
@@ -274,6 +338,9 @@
 // A check: a method of Checker, called where it sees what it needs (event, sent,
 // delivered), that calls fail with its name; a line in the table above; and a planted
 // fault that it finds. Say what it rests on: if clock rates, it is silent with Wild.
+//
+// A habit: a line in habits, where clients.go calls for it, a line in the table above.
+// If it takes a new verb: as for a fault class, and calls in action.go.
 //
 // A goal: a name in goalNames, its number in goals, Reach where it occurs, a line in
 // the table above.

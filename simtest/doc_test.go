@@ -94,6 +94,7 @@ func sources(t *testing.T) []string {
 
 func TestDocTables(t *testing.T) {
 	same(t, "fault class", keys(table(t, "Fault classes", "class")), Classes())
+	same(t, "habit", keys(table(t, "Habits", "habit")), Habits())
 
 	failing := regexp.MustCompile(`(?:\.fail\(|Failure\{[^}"]*)"(\w+)"`)
 	var checks []string

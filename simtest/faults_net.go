@@ -116,6 +116,17 @@ func (s *swarm) clog() {
 // biased are sets of kinds that an adversary holds back: acknowledgements,
 // decisions, and each kind by itself.
 func (s *swarm) biased() Kinds {
+	if !s.plain && s.r.IntN(3) == 0 {
+		return pick(s.r,
+			KindSet(ownership.KindAlter),
+			KindSet(ownership.KindAlter, ownership.KindAnswer),
+			KindSet(ownership.KindQuery),
+			KindSet(ownership.KindReport),
+			KindSet(ownership.KindRevoke),
+			KindSet(ownership.KindNotice),
+			KindSet(ownership.KindNotice, ownership.KindHeartbeatAck),
+			KindSet(ownership.KindAcquire, ownership.KindRelease, ownership.KindAlter, ownership.KindRevoke))
+	}
 	if s.r.IntN(2) == 0 {
 		return pick(s.r,
 			KindSet(ownership.KindAcceptAck, ownership.KindConfirmAck),

@@ -22,9 +22,15 @@ var goalNames = []string{
 	"lost by its deadline", "missing at its owner", "another mesh", "renewed by a later owner",
 	"unlock given up", "a digest that does not match", "a heartbeat for an old term", "a late copy of a closed request",
 	"refounded", "a refounded mesh grants", "a write refused",
+	"a value read from a later owner", "a stale value", "a value refused", "another capacity refused", "a run of readers", "a writer before later readers",
+	"an upgrade that waited", "an upgrade refused", "an upgrade taken back", "readers let in by a downgrade",
+	"a place closed by a delay", "a closed place opened by a later owner",
+	"a lease that took several locks down", "a lock denied by its lease", "a set held whole", "a set that fell apart",
+	"a watch over a take-over", "a page of several keys", "a holder evicted", "a dead holder evicted", "an eviction that met nobody",
+	"an heir served first", "a holder told of contention",
 }
 
-const goals = 39
+const goals = 62
 
 // GoalSeeds is how many seeds a batch has of which every goal must be reached.
 const GoalSeeds = 3000
@@ -154,6 +160,81 @@ func (g *Goals) granted(ch *Checker, c *Call) {
 	}
 	if ch.mesh > 0 && !c.Node.outside {
 		g.Reach("a refounded mesh grants")
+	}
+	if c.After != nil && slices.ContainsFunc(ch.keys[c.After.Key].believers, func(o *Call) bool { return o == c.After }) {
+		g.Reach("a set held whole")
+	}
+	g.modes(ch, c)
+}
+
+// modes looks for situations of K7 and K8 in a grant.
+func (g *Goals) modes(ch *Checker, c *Call) {
+	k := ch.keys[c.Key]
+	if c.Queued == 0 || len(k.calls) < 2 {
+		return
+	}
+	if whole(c.Mode) {
+		for _, o := range ch.open {
+			if o.Key == c.Key && o.Mode == ownership.Shared && o.Queued > c.Queued && o.Unlock == 0 && o.Granted == 0 {
+				g.Reach("a writer before later readers")
+				return
+			}
+		}
+		return
+	}
+	for _, o := range k.believers {
+		switch {
+		case o == c || !ch.believes(o):
+		case o.Granted == ch.w.Now || o.Queued != 0 && ch.w.Now-o.Granted < ch.w.Net.MinDelay:
+			if o.Mode == ownership.Shared && c.Mode == ownership.Shared {
+				g.Reach("a run of readers")
+			}
+		case o.Token < c.Token && whole(o.asked) && !whole(o.Mode):
+			g.Reach("readers let in by a downgrade")
+		}
+	}
+}
+
+// altered looks for situations of K8 in a change that was done.
+func (g *Goals) altered(a *Alteration) {
+	c := a.Call
+	if a.isUp() && a.waited != 0 {
+		g.Reach("an upgrade that waited")
+	}
+	if a.Op > 1 && slices.ContainsFunc(c.Changes, func(b *Alteration) bool { return b.isUp() && b.GivenUp != 0 && b.waited != 0 }) {
+		g.Reach("an upgrade taken back")
+	}
+}
+
+// read looks for situations of K6 in a value that was read.
+func (g *Goals) read(t ownership.Term, w *Alteration, v *ownership.Value) {
+	if w.Answered != 0 && t > v.Token.Term() {
+		g.Reach("a value read from a later owner")
+	}
+	if v.Stale {
+		g.Reach("a stale value")
+	}
+}
+
+// evicted looks for situations of K13 in an eviction that is over.
+func (g *Goals) evicted(x *Eviction) {
+	switch {
+	case !x.Done:
+		g.Reach("an eviction that met nobody")
+	case x.Of.Node.Crashed || x.Of.Node.Frozen:
+		g.Reach("a dead holder evicted")
+	case x.Of.Cause == ownership.LostEvicted:
+		g.Reach("a holder evicted")
+	}
+}
+
+// heirFirst looks for somebody who was passed by an heir (K14).
+func (g *Goals) heirFirst(ch *Checker, c *Call) {
+	for _, o := range ch.open {
+		if o != c && o.Key == c.Key && o.Queued != 0 && o.Queued < c.Queued && o.Granted == 0 && o.Unlock == 0 {
+			g.Reach("an heir served first")
+			return
+		}
 	}
 }
 

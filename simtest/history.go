@@ -60,7 +60,17 @@ func (ch *Checker) History(key string) linear.History {
 	id := k.callIDs()
 	for i, c := range k.calls {
 		h.Ops = c.appendOps(h.Ops, id[i])
+		for _, a := range c.Changes {
+			h.Ops = append(h.Ops, a.ops(id[i])...)
+		}
 	}
+	for _, r := range k.reads {
+		h.Ops = append(h.Ops, r.op())
+	}
+	for _, x := range k.evictions {
+		h.Ops = append(h.Ops, x.op())
+	}
+	h.Lost = ch.losses[partitionOf(key, ch.params())]
 	return h
 }
 
@@ -94,21 +104,28 @@ func (c *Call) appendOps(ops []linear.Op, id int) []linear.Op {
 	d := float64(c.Node.Config.Params.DriftPPM) / 1e6
 	late := c.Invoked + time.Duration(float64(c.TTL)*(1-d)/(1+d))
 	lock := op(kind, linear.Open, c.Invoked, -1)
-	lock.Late = late
+	lock.Late, lock.Mode, lock.Delay = late, linear.Mode(c.asked), c.Delay
 	switch {
 	case c.Granted != 0:
-		lock.Outcome, lock.Returned, lock.Token, lock.MayExpire = linear.Granted, c.Granted, uint64(c.Token), c.Sent+c.TTL
+		lock.Outcome, lock.Returned, lock.Token, lock.MayExpire = linear.Granted, c.Granted, uint64(c.Tokens[0]), c.Sent+c.TTL
 	case c.Busy:
 		lock.Outcome, lock.Returned = linear.Busy, c.Ended
 	case c.Invalid:
-		lock.Outcome, lock.Returned = linear.Refused, c.Ended
+		lock.Outcome, lock.Returned, lock.Mode = linear.Refused, c.Ended, linear.Exclusive // it may have asked for a mode that there is not
+	case c.Denied != 0 && (c.Ended == c.Invoked || c.After != nil && c.After.Granted == 0):
+		lock.Outcome, lock.Returned = linear.Refused, c.Ended // nothing was sent
+	case c.Denied == ownership.DeniedCapacity:
+		lock.Outcome, lock.Returned = linear.Capacity, c.Ended
+	case c.Denied != 0: // K10, K11: its client gave it up
+		op(linear.Unlock, linear.Open, c.Ended, -1)
+		return ops
 	}
 	for _, r := range c.Renewals {
 		op(linear.Renew, linear.Renewed, r.Sent, r.Answered).MayExpire = r.Sent + c.TTL
 	}
 	switch {
 	case c.Lost == 0:
-	case c.Cause == ownership.LostMissing:
+	case c.Cause == ownership.LostMissing && !c.evicted: // K13: one that was told to let go is renewed no more
 		// Its heartbeat left after the grant was adopted (K4); when, it does not say.
 		op(linear.Renew, linear.Missing, c.Granted, c.Lost)
 	default:
@@ -131,6 +148,71 @@ func (c *Call) appendOps(ops []linear.Op, id int) []linear.Op {
 		op(linear.Unlock, linear.Open, from, -1)
 	}
 	return ops
+}
+
+// ops are a change as package linear wants it: nothing if it was one to the mode that
+// the lock had already.
+func (a *Alteration) ops(id int) []linear.Op {
+	o := linear.Op{Call: id, Client: a.Call.Node.Index, Kind: linear.Downgrade, Invoked: a.Invoked, Returned: -1, Mode: linear.Mode(a.Mode)}
+	switch {
+	case a.isUp():
+		o.Kind = linear.Upgrade
+	case a.What == ownership.AlterValue:
+		o.Kind, o.Value.Data = linear.Set, a.Value
+	case a.What == ownership.AlterNoValue:
+		o.Kind = linear.Delete
+	}
+	switch {
+	case a.GivenUp != 0:
+		o.Outcome, o.Returned = linear.GaveUp, a.GivenUp
+	case a.Answered == 0:
+		return []linear.Op{o}
+	case a.idle:
+		return nil
+	default:
+		o.Returned = a.Answered
+		o.Outcome = map[ownership.Outcome]linear.Outcome{ownership.OutcomeAltered: linear.Done, ownership.OutcomeBusy: linear.Conflict,
+			ownership.OutcomeNotHeld: linear.NotHeld, ownership.OutcomeInvalid: linear.Refused}[a.Outcome]
+	}
+	switch {
+	case o.Outcome == linear.Done && a.isUp():
+		o.Token = uint64(a.Token)
+	case o.Outcome == linear.NotHeld && a.Call.evicted:
+		o.Outcome = linear.Refused // K13: it changes nothing any more, and is held still
+	}
+	return []linear.Op{o}
+}
+
+// reading is what somebody was told of a key.
+type reading struct {
+	by    *Inquiry
+	at    time.Duration
+	state *ownership.KeyState
+}
+
+func (r *reading) op() linear.Op {
+	o := linear.Op{Call: int(r.by.Handle), Client: r.by.Node.Index, Kind: linear.Inspect, Outcome: linear.Done, Invoked: r.by.Invoked, Returned: r.at}
+	if v := r.state.Value; v != nil {
+		o.Value = linear.Value{Data: string(v.Data), Token: uint64(v.Token), Stale: v.Stale}
+	}
+	for i := range r.state.Holders {
+		h := &r.state.Holders[i]
+		o.Holders = append(o.Holders, linear.Holder{Token: uint64(h.Token), Mode: linear.Mode(h.Mode), Lost: h.Lost})
+	}
+	return o
+}
+
+func (x *Eviction) op() linear.Op {
+	o := linear.Op{Call: int(x.Handle), Client: x.Node.Index, Kind: linear.Evict, Invoked: x.Invoked, Returned: -1, Token: uint64(x.Token)}
+	switch {
+	case x.GivenUp != 0:
+		o.Outcome, o.Returned = linear.GaveUp, x.GivenUp
+	case x.Done:
+		o.Outcome, o.Returned = linear.Done, x.Ended
+	case x.Ended != 0:
+		o.Outcome, o.Returned = linear.NotHeld, x.Ended
+	}
+	return o
 }
 
 // sentAt is the true time before which the message cannot have been sent that an

@@ -34,22 +34,6 @@ type Fate struct {
 // lively is the delay up to which a network is good.
 const lively = 10 * time.Millisecond
 
-// Kinds is a set of message kinds, as bits.
-type Kinds uint64
-
-// AllKinds are all.
-const AllKinds = ^Kinds(0)
-
-// KindSet gathers kinds.
-func KindSet(ks ...ownership.Kind) (s Kinds) {
-	for _, k := range ks {
-		s |= 1 << k
-	}
-	return s
-}
-
-func (s Kinds) has(k ownership.Kind) bool { return s>>k&1 != 0 }
-
 // link is the way from one node to another.
 type link struct {
 	cut    bool    // nothing arrives, and gossip sees it

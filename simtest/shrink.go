@@ -3,12 +3,14 @@ package simtest
 import (
 	"slices"
 	"time"
+
+	"github.com/lockmesh/lockmesh/ownership"
 )
 
 // Shrink cuts a failing trace down to one that fails in the same check and has
 // nothing in it that could be left out: delta debugging (Zeller, Hildebrandt 2002),
 // from the coarse to the fine: fates of messages, fault classes, nodes, calls,
-// single actions, and at last clocks.
+// single actions, and at last what is special about calls and clocks.
 func Shrink(t *Trace, opt ShrinkOptions) *Trace {
 	sh := &shrinker{ShrinkOptions: opt, best: t, left: opt.Runs}
 	if !sh.fails(t) {
@@ -23,6 +25,7 @@ func Shrink(t *Trace, opt ShrinkOptions) *Trace {
 		sh.dropUnits()
 		sh.dropFates()
 	}
+	sh.plainCalls()
 	sh.plainClocks()
 	sh.cutEnd()
 	return sh.best
@@ -112,7 +115,7 @@ func (sh *shrinker) ordinary() {
 
 // verbs are classes of faults, each dropped as a whole at first.
 var verbs = [][]Verb{{Cut, Mend, MendAll}, {Clog, Unclog}, {Lose}, {Pause, Resume}, {LieDead, Truth}, {Deafen, Listen}, {Site}, {Slow}, {Clock}, {LeaveNow},
-	{Extend}, {Crash}, {Heal, Rest, Rejoined, Outside}}
+	{Extend}, {Look, Unlook}, {Evict}, {Change, Unchange}, {Crash}, {Heal, Rest, Rejoined, Outside}}
 
 func (sh *shrinker) dropVerbs() {
 	for _, vs := range verbs {
@@ -220,19 +223,42 @@ func (sh *shrinker) ddmin(size func() int, without func(from, to int) bool) {
 
 // plainClocks sets clocks and gossip to what they are by default.
 func (sh *shrinker) plainClocks() {
-	change := func(f func(a *Action)) {
-		actions := slices.Clone(sh.best.Actions)
-		for i := range actions {
-			if actions[i].Verb == Start {
-				f(&actions[i])
+	sh.plain(Start, func(a *Action) { a.Rate, a.For, a.Late = 0, 0, 0 })
+	sh.plain(Start, func(a *Action) { a.For = 0 })
+	sh.plain(Start, func(a *Action) { a.Late = 0 })
+	sh.plain(Start, func(a *Action) { a.Rate = 0 })
+}
+
+// plainCalls lets clients ask for nothing but exclusive locks, as far as that fails too.
+func (sh *shrinker) plainCalls() {
+	sh.plain(Unlock, func(a *Action) { a.Heir = "" })
+	for _, change := range []func(a *Action){
+		func(a *Action) {
+			a.Mode, a.Delay, a.Lease, a.After, a.Try, a.NoRenew = ownership.Exclusive, 0, 0, 0, false, false
+		},
+		func(a *Action) { a.Delay = 0 }, func(a *Action) { a.Lease = 0 }, func(a *Action) { a.After = 0 },
+		func(a *Action) { a.Mode = ownership.Exclusive }, func(a *Action) { a.Try = false }, func(a *Action) { a.NoRenew = false },
+	} {
+		if sh.plain(Lock, change) {
+			continue
+		}
+		for i, a := range sh.best.Actions { // or at least in some of them
+			if change(&a); a.Verb == Lock && a != sh.best.Actions[i] {
+				actions := slices.Clone(sh.best.Actions)
+				actions[i] = a
+				sh.try(actions, sh.best.Fates)
 			}
 		}
-		if !slices.Equal(actions, sh.best.Actions) {
-			sh.try(actions, sh.best.Fates)
+	}
+}
+
+// plain changes all actions of a verb, and keeps that if it fails too.
+func (sh *shrinker) plain(verb Verb, change func(a *Action)) bool {
+	actions := slices.Clone(sh.best.Actions)
+	for i := range actions {
+		if actions[i].Verb == verb {
+			change(&actions[i])
 		}
 	}
-	change(func(a *Action) { a.Rate, a.For, a.Late = 0, 0, 0 })
-	change(func(a *Action) { a.For = 0 })
-	change(func(a *Action) { a.Late = 0 })
-	change(func(a *Action) { a.Rate = 0 })
+	return slices.Equal(actions, sh.best.Actions) || sh.try(actions, sh.best.Fates)
 }

@@ -17,6 +17,7 @@ type SoakOptions struct {
 	For          time.Duration // 0: until all Seeds are played
 	Workers      int           // 0: one a core
 	Faults       []string      // see Options
+	Habits       []string      // likewise
 	UntilFailure bool          // stop at the first
 	Progress     io.Writer     // a line each Every; nil: none
 	Every        time.Duration // 0: 5 s
@@ -86,7 +87,7 @@ func (k *soak) work() {
 		if !ok {
 			return
 		}
-		k.add(playSeed(seed, Options{Faults: k.Faults}, seed%twiceEach == 7, seed%linearEach == 3))
+		k.add(playSeed(seed, Options{Faults: k.Faults, Habits: k.Habits}, seed%twiceEach == 7, seed%linearEach == 3))
 	}
 }
 
@@ -97,7 +98,7 @@ func PlayAll(seed uint64, opt Options) Result { return playSeed(seed, opt, true,
 func playSeed(seed uint64, opt Options, twice, linear bool) Result {
 	r := Play(seed, opt)
 	if twice {
-		if again := Play(seed, Options{Faults: opt.Faults}); again.Hash != r.Hash || again.Events != r.Events {
+		if again := Play(seed, Options{Faults: opt.Faults, Habits: opt.Habits}); again.Hash != r.Hash || again.Events != r.Events {
 			r.Failures = append(r.Failures, Failure{At: r.Simulated, Check: "determinism",
 				Text: fmt.Sprintf("played twice, the runs differ: %x after %d events, %x after %d", r.Hash, r.Events, again.Hash, again.Events)})
 		}

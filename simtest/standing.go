@@ -31,14 +31,14 @@ func (s *swarm) mustWork(victim *Node) bool {
 	s.leaveOneFault(victim)
 	s.letGoAll()
 	s.RunFor(Bound(s.Params) / 4)
+	s.aside()
 	// Everybody else asks for every key.
 	up := ch.running()
 	if len(up) == 0 || ch.failed() {
 		return false
 	}
 	for i, key := range s.keys[:min(len(s.keys), 8)] {
-		s.handle++
-		s.Do(Action{Verb: Lock, Node: up[i%len(up)].Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
+		s.Do(Action{Verb: Lock, Node: up[i%len(up)].Name, Key: key, Handle: s.nextHandle(), For: s.Params.MaxTTL, Mode: s.mode(key)})
 	}
 	end, long := s.Now+Bound(s.Params)+time.Second, s.r.IntN(4) == 0
 	for s.Now < end && !ch.failed() && ch.Alive() && (long || len(ch.Open()) > 0) {
@@ -75,7 +75,9 @@ func (s *swarm) leaveOneFault(victim *Node) {
 		kinds := pick(s.r, KindSet(ownership.KindAcceptAck), KindSet(ownership.KindSealAck), KindSet(ownership.KindConfirmAck),
 			KindSet(ownership.KindAcceptAck, ownership.KindSealAck, ownership.KindConfirmAck))
 		others(func(n *Node) { s.Do(Action{Verb: Lose, Node: n.Name, Other: victim.Name, Kinds: kinds}) })
-	case 2: // it has died, and gossip tells nobody
+	case 2: // it has died, and gossip tells nobody; until then they have learned that all faults are over
+		s.RunFor(2*s.Params.MembershipTTL + time.Second)
+		s.aside()
 		others(func(n *Node) { s.Do(Action{Verb: Deafen, Node: n.Name}) })
 		s.Do(Action{Verb: Crash, Node: victim.Name})
 	case 3: // what concerns views does not reach it from somebody, unseen by gossip
@@ -95,12 +97,15 @@ func (s *swarm) leaveOneFault(victim *Node) {
 	}
 }
 
-// letGoAll ends what is held, now and whenever somebody is granted.
+// letGoAll ends what is held, now and whenever somebody is granted. Who waits for the
+// rest of a set does so, but for the victim of a fault, which may wait for ever.
 func (s *swarm) letGoAll() {
 	ch := s.Checker
-	ch.letGo = func(c *Call) {
-		// Not within the event: a client calls when it has heard.
-		s.After(time.Millisecond, func() { s.end(c) })
+	s.lets = true
+	for _, set := range s.allSets {
+		if set.calls[0].Node.ailing {
+			s.endSet(set)
+		}
 	}
 	for _, key := range ch.names {
 		for _, c := range slices.Clone(ch.keys[key].believers) {

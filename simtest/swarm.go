@@ -15,6 +15,8 @@ import (
 type Options struct {
 	// Faults limits the fault classes to these names (see Classes); nil: any.
 	Faults []string
+	// Habits limits what clients do to these (see Habits); nil: any.
+	Habits []string
 	// Record keeps what was done, so that Result.Trace can be replayed and cut down.
 	Record bool
 	// Watch, if not nil, is called with the stage before anything happens on it.
@@ -57,11 +59,20 @@ type swarm struct {
 	beyond    bool          // a majority of the voters may be lost
 	edge      bool          // all clocks run at the edges of what is allowed, and TTLs are long
 	classes   []*class
+	plain     bool // clients have no habits
+	habits    map[string]bool
+	uses      map[string]ownership.Mode // what the capacity of each key is, as a rule
 	handle    ownership.Handle
+	sets      map[ownership.Handle]*lockedSet // by the handle of each of its calls
+	allSets   []*lockedSet
+	leases    map[*Node][]*Call // anchors
+	lets      bool              // whoever is granted a lock lets go at once,
+	clutches  bool              // or not at all
 	started   int
 	faults    int
 	begun     bool // the faults have
 	over      bool // the safety phase is
+	again     bool // and clients are at it again, in peace
 	trap      trap
 }
 
@@ -102,7 +113,7 @@ func (ch *Checker) failed() bool { return len(ch.Failures) > 0 }
 
 func newSwarm(seed uint64, opt Options) *swarm {
 	r := rand.New(rand.NewPCG(seed, 0x5eed))
-	s := &swarm{r: r}
+	s := &swarm{r: r, sets: map[ownership.Handle]*lockedSet{}, leases: map[*Node][]*Call{}}
 	n := 1 + r.IntN(9)
 	if r.IntN(2) == 0 {
 		n = 2 + r.IntN(4) // the sizes that people run
@@ -131,11 +142,12 @@ func newSwarm(seed uint64, opt Options) *swarm {
 	s.grip = pick(r, s.pace/10, s.pace/2, 2*s.pace, p.MaxTTL)
 	s.patience = pick(r, 4*s.pace, 20*s.pace, 2*ttl)
 	s.gap = pick(r, ttl/4, ttl, 3*ttl)
-	s.early = r.IntN(6) == 0
+	s.early = r.IntN(5) == 0
 	s.beyond = r.IntN(10) == 0
 	if s.early && r.IntN(2) == 0 {
 		s.extra = r.IntN(seats(n)/2 + 1) // fewer than n + a majority of the first voters may be founding at once
 	}
+	s.drawHabits(opt.Habits)
 	s.drawNet()
 	s.drawClasses(opt.Faults)
 	return s
@@ -158,6 +170,10 @@ func (s *swarm) setUp() {
 		spread = 10 * time.Second
 	}
 	n := s.founders
+	race := s.early && n >= 3 && s.r.IntN(3) == 0 // two of them may get enough
+	if race {
+		s.extra = max(1, s.extra)
+	}
 	if s.on("growth") {
 		n, s.extra = 1, 0
 	}
@@ -166,13 +182,13 @@ func (s *swarm) setUp() {
 		s.lastStart = max(s.lastStart, at)
 		s.After(at, func() { s.startNode(n, fresh) })
 	}
-	s.Checker.letGo = s.holdOn
+	s.Checker.heard = s.heard
 	if s.trap.kinds != 0 {
 		s.setTrap()
 	}
 	if s.early {
 		s.begin()
-		s.foundBadly(n + s.extra)
+		s.foundBadly(n+s.extra, race)
 	} else {
 		s.awaitView(10)
 	}
@@ -180,8 +196,12 @@ func (s *swarm) setUp() {
 
 // foundBadly disturbs founding: the two nodes that would found first do not hear each
 // other, or one of those that have said that they are free dies.
-func (s *swarm) foundBadly(starts int) {
-	switch s.r.IntN(3) {
+func (s *swarm) foundBadly(starts int, race bool) {
+	how := s.r.IntN(3)
+	if race {
+		how = 0
+	}
+	switch how {
 	case 0:
 		var names []string
 		for i := range starts {
@@ -276,65 +296,6 @@ func (s *swarm) safetyPhase() time.Duration {
 	return min(max(d, 4*time.Second), 60*time.Second)
 }
 
-// act is one thing that a client does, and the next one later.
-func (s *swarm) act(n *Node) {
-	if n.Crashed || s.over {
-		return
-	}
-	if !n.Frozen {
-		s.call(n)
-	}
-	s.After(s.exp(s.pace), func() { s.act(n) })
-}
-
-func (s *swarm) call(n *Node) {
-	r := s.r
-	if open := len(s.Checker.Open()); open > 60 {
-		return
-	}
-	s.handle++
-	h := s.handle
-	ttl := max(20*time.Millisecond, s.Params.MaxTTL*time.Duration(1+r.IntN(4))/4)
-	if r.IntN(100) == 0 {
-		ttl = s.Params.MaxTTL + 1 // to be refused (K5)
-	}
-	s.Do(Action{Verb: Lock, Node: n.Name, Key: s.keys[r.IntN(len(s.keys))], Handle: h, For: ttl, Try: r.IntN(2) == 0, NoRenew: r.IntN(4) == 0})
-	c := s.Checker.Call(n, h)
-	if r.IntN(6) == 0 {
-		s.After(s.exp(ttl), func() { s.Do(Action{Verb: Extend, Node: n.Name, Handle: h}) })
-	}
-	s.After(s.exp(s.patience), func() { // waited long enough
-		if c.Granted == 0 {
-			s.end(c)
-		}
-	})
-}
-
-// holdOn is what a client does that was granted a lock: it lets go after a while,
-// at times twice, at times after its lease should be over.
-func (s *swarm) holdOn(c *Call) {
-	hold := s.exp(s.grip)
-	switch s.r.IntN(24) {
-	case 0:
-		hold = c.TTL + s.exp(c.TTL/4)
-	case 1:
-		hold = 3 * c.TTL
-	case 2:
-		s.After(hold+s.exp(s.pace), func() { s.Do(Action{Verb: Unlock, Node: c.Node.Name, Handle: c.Handle}) })
-	}
-	s.After(hold, func() { s.end(c) })
-}
-
-func (s *swarm) end(c *Call) {
-	switch {
-	case c.Node.Crashed || c.Ended != 0 || c.Unlock != 0:
-	case c.Node.Frozen:
-		s.After(s.exp(s.pace), func() { s.end(c) })
-	default:
-		s.Do(Action{Verb: Unlock, Node: c.Node.Name, Handle: c.Handle})
-	}
-}
-
 func (s *swarm) up() []*Node {
 	var up []*Node
 	for _, n := range s.Nodes {
@@ -343,154 +304,4 @@ func (s *swarm) up() []*Node {
 		}
 	}
 	return up
-}
-
-// mustRest is the second phase: all faults end, among a random part of the nodes
-// that can go on, and everything must come to rest within Bound. It returns
-// whether it was asked for at all.
-func (s *swarm) mustRest() bool {
-	ch := s.Checker
-	s.Do(Action{Verb: Heal})
-	if s.r.IntN(2) == 0 {
-		s.leaveOutside()
-	}
-	s.RunFor(1) // what heals does so at once
-	if !ch.Alive() {
-		return false
-	}
-	if s.r.IntN(6) == 0 {
-		if victim := s.victim(); victim != nil {
-			return s.mustWork(victim)
-		}
-	}
-	if !s.restWithin(Bound(s.Params)) {
-		return false
-	}
-	s.queueInOrder()
-	if !s.restWithin(Bound(s.Params)) {
-		return false
-	}
-	if s.started < 40 {
-		s.startNode(joiner, false)
-		if !s.restWithin(Bound(s.Params)) {
-			return false
-		}
-		s.Do(Action{Verb: Rejoined})
-	}
-	return !ch.failed()
-}
-
-// restWithin runs until the mesh is at rest, and lets the checker say so. Whoever
-// holds a lock lets go, so that whoever waits gets it.
-func (s *swarm) restWithin(d time.Duration) bool {
-	ch := s.Checker
-	s.letGoAll()
-	end, look := s.Now+d, s.Params.MembershipTTL/4
-	for s.Now < end && !ch.failed() && ch.Alive() {
-		if s.RunFor(look); ch.Unrest() == "" {
-			break
-		}
-	}
-	if !ch.failed() {
-		s.Do(Action{Verb: Rest})
-	}
-	return !ch.failed() && ch.Alive()
-}
-
-// leaveOutside cuts some nodes off for good, or lets them crash, as long as the
-// rest can go on.
-func (s *swarm) leaveOutside() {
-	for _, n := range s.up() {
-		if s.r.IntN(3) != 0 {
-			continue
-		}
-		n.outside = true
-		fine := s.Checker.Alive() && len(s.Checker.running()) > 0
-		n.outside = false
-		if !fine {
-			continue
-		}
-		if s.r.IntN(2) == 0 {
-			s.Do(Action{Verb: Crash, Node: n.Name})
-		} else {
-			s.Do(Action{Verb: Outside, Node: n.Name})
-		}
-	}
-}
-
-// queueInOrder lets several wait for one key, each asking when the one before is
-// in line, and takes the owner away: they must be served in that order.
-func (s *swarm) queueInOrder() {
-	ch := s.Checker
-	up := ch.running()
-	if len(up) < 2 {
-		return
-	}
-	key := s.keys[s.r.IntN(len(s.keys))]
-	v := ch.chain
-	p := partitionOf(key, s.Params)
-	own := s.ByID(v.Groups[p].Owner())
-	ch.letGo = nil // or the first would let go before the others are in line
-	var holder *Call
-	for i := range 5 {
-		n := up[s.r.IntN(len(up))]
-		if i == 0 && n == own {
-			n = up[(slices.Index(up, own)+1)%len(up)] // the owner may go
-		}
-		s.handle++
-		s.Do(Action{Verb: Lock, Node: n.Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
-		c := ch.Call(n, s.handle)
-		s.RunUntil(s.Now+s.Params.MembershipTTL, func() bool { return c.Granted != 0 || c.Queued != 0 || ch.failed() })
-		s.RunFor(1) // what is done next is not done at the time of an event
-		if i == 0 {
-			holder = c
-		}
-	}
-	if holder.Granted == 0 {
-		return // no turn to check; restWithin says what is wrong
-	}
-	if s.r.IntN(3) != 0 {
-		late := up[s.r.IntN(len(up))]
-		if late != own && late != holder.Node && s.r.IntN(2) == 0 {
-			s.tellLate(late, up, key)
-		}
-		s.takeAway(own)
-	}
-	s.RunFor(s.Params.MembershipTTL/2 + s.exp(s.Params.MembershipTTL/4))
-	s.end(holder)
-}
-
-// tellLate keeps the next view from one node until others have asked its new owners
-// for something: whoever waits there keeps its turn.
-func (s *swarm) tellLate(late *Node, up []*Node, key string) {
-	ttl := s.Params.MembershipTTL
-	for _, o := range up {
-		if o != late {
-			s.Do(Action{Verb: Clog, Node: o.Name, Other: late.Name, Kinds: KindSet(ownership.KindDecided)})
-			s.After(ttl/3, func() { s.Do(Action{Verb: Unclog, Node: o.Name, Other: late.Name}) })
-		}
-	}
-	newcomer := up[s.r.IntN(len(up))]
-	s.After(ttl/4, func() {
-		if !newcomer.Crashed {
-			s.handle++
-			s.Do(Action{Verb: Lock, Node: newcomer.Name, Key: key, Handle: s.handle, For: s.Params.MaxTTL})
-		}
-	})
-}
-
-// takeAway lets a node leave or crash if nothing is lost by it.
-func (s *swarm) takeAway(n *Node) {
-	v := s.Checker.chain
-	n.outside = true
-	fine := s.Checker.Alive() && len(s.Checker.running()) > 1
-	n.outside = false
-	if !fine {
-		return
-	}
-	if s.r.IntN(2) == 0 || min(v.Params.Replicas, len(v.Members)) < 3 {
-		s.Do(Action{Verb: LeaveNow, Node: n.Name})
-	} else {
-		s.Do(Action{Verb: Crash, Node: n.Name})
-	}
 }

@@ -99,6 +99,8 @@ func (t *Teller) send(n *Node, e ownership.Envelope) {
 		t.sawEpoch(m.View.Epoch)
 	case ownership.Acquire:
 		t.keys[m.Request] = m.Key
+	case ownership.Revoke:
+		t.keys[m.Request] = m.Key
 	}
 	w := way{n, to, e.Message.Kind(), t.s.Now}
 	t.open[w] = append(t.open[w], len(t.messages))
@@ -222,28 +224,79 @@ func (t *Teller) tellCalls(st *story.Story, p *printer, bad []*Call) {
 	ch := t.s.Checker
 	for _, key := range ch.names {
 		for _, c := range ch.keys[key].calls {
-			call := func(at time.Duration, format string, args ...any) {
-				st.Marks = append(st.Marks, story.Mark{Lane: c.Node.Index, At: at, Kind: story.Call, Text: fmt.Sprintf(format, args...)})
-			}
-			verb := "Lock"
-			if c.Try {
-				verb = "TryLock"
-			}
-			call(c.Invoked, "%s %s, TTL %v, handle %d", verb, key, c.TTL, c.Handle)
-			for _, e := range c.Extends {
-				call(e.Invoked, "Extend %s, handle %d", key, c.Handle)
-			}
-			if c.Unlock != 0 {
-				call(c.Unlock, "Unlock %s, handle %d", key, c.Handle)
-			}
+			st.Marks = append(st.Marks, t.callMarks(c)...)
 			if c.Granted != 0 {
-				h := story.Hold{Lane: c.Node.Index, Key: key, Token: p.token(c.Token), From: c.Granted, Bad: slices.Contains(bad, c)}
-				h.To, h.End = t.holdEnd(c)
-				st.Holds = append(st.Holds, h)
+				st.Holds = append(st.Holds, t.holds(p, c, slices.Contains(bad, c))...)
 			}
 		}
 	}
 	slices.SortStableFunc(st.Holds, func(a, b story.Hold) int { return int(a.From - b.From) })
+}
+
+// callMarks are what a client called for a lock.
+func (t *Teller) callMarks(c *Call) (marks []story.Mark) {
+	call := func(at time.Duration, format string, args ...any) {
+		marks = append(marks, story.Mark{Lane: c.Node.Index, At: at, Kind: story.Call, Text: fmt.Sprintf(format, args...)})
+	}
+	verb, more := "Lock", ""
+	if c.Try {
+		verb = "TryLock"
+	}
+	if c.asked != ownership.Exclusive {
+		more += " " + modeText(c.asked)
+	}
+	if c.Delay != 0 {
+		more += fmt.Sprintf(", delay %v", c.Delay)
+	}
+	if c.Lease != nil {
+		more += fmt.Sprintf(", in the lease of handle %d", c.Lease.Handle)
+	}
+	if c.After != nil {
+		more += fmt.Sprintf(", after handle %d", c.After.Handle)
+	}
+	call(c.Invoked, "%s %s%s, TTL %v, handle %d", verb, c.Key, more, c.TTL, c.Handle)
+	for _, e := range c.Extends {
+		call(e.Invoked, "Extend %s, handle %d", c.Key, c.Handle)
+	}
+	for _, a := range c.Changes {
+		what := "Delete the value of " + c.Key
+		switch a.What {
+		case ownership.AlterMode:
+			what = fmt.Sprintf("Change %s to %s", c.Key, modeText(a.Mode))
+		case ownership.AlterValue:
+			what = fmt.Sprintf("Write %q to %s", a.Value, c.Key)
+		}
+		call(a.Invoked, "%s, handle %d", what, c.Handle)
+		if a.GivenUp != 0 {
+			call(a.GivenUp, "Give up: %s, handle %d", what, c.Handle)
+		}
+	}
+	if c.Unlock != 0 {
+		heir := ""
+		if c.Heir != "" {
+			heir = " for " + c.Heir
+		}
+		call(c.Unlock, "Unlock %s%s, handle %d", c.Key, heir, c.Handle)
+	}
+	return marks
+}
+
+// holds are the times in which a call believes in its lock: one for each mode.
+func (t *Teller) holds(p *printer, c *Call, bad bool) (holds []story.Hold) {
+	end, why := t.holdEnd(c)
+	for i, m := range c.modes {
+		h := story.Hold{Lane: c.Node.Index, Key: c.Key, Token: p.token(m.token), From: m.at, To: end, End: why, Bad: bad}
+		if h.Weight, h.Of = weightOf(m.mode); !whole(m.mode) {
+			h.Mode = modeText(m.mode)
+		}
+		if i+1 < len(c.modes) {
+			if h.To, h.End = c.modes[i+1].at, story.Changed; h.To == h.From {
+				continue
+			}
+		}
+		holds = append(holds, h)
+	}
+	return holds
 }
 
 // Draw plays a trace and draws it as a page; replay is the command that plays it again.

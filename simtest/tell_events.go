@@ -13,12 +13,7 @@ import (
 func (t *Teller) event(n *Node, e ownership.Event) {
 	p := &printer{t: t, clock: n}
 	note := func(format string, args ...any) { t.mark(n.Index, story.Event, format, args...) }
-	key := func(h ownership.Handle) string {
-		if c := t.s.Checker.Call(n, h); c != nil {
-			return c.Key
-		}
-		return "?"
-	}
+	key := func(h ownership.Handle) string { return t.keyOf(n, h) }
 	switch e := e.(type) {
 	case ownership.ViewLearned:
 		t.viewLearned(n, e, p)
@@ -47,15 +42,50 @@ func (t *Teller) event(n *Node, e ownership.Event) {
 		if e.Reason.Code == ownership.ReasonTooLate {
 			note("gave back %s: its grant came too late", key(e.Handle))
 		}
+	case ownership.Denied:
+		note("denied %s, handle %d: %s", key(e.Handle), e.Handle, denials[e.Code])
+	case ownership.Altered:
+		note("change %d of %s, handle %d: %s, holds it %s", e.Op, key(e.Handle), e.Handle, name(outcomes[:], int(e.Outcome)), modeText(e.Mode))
+	case ownership.Contended:
+		note("somebody waits for %s, handle %d", key(e.Handle), e.Handle)
+	case ownership.Looked:
+		for i := range e.Keys {
+			note("is told of %s", p.keyState(&e.Keys[i]))
+		}
+	case ownership.Evicted:
+		note("eviction from %s over, it was held: %v", key(e.Handle), e.Done)
 	default:
 		t.memberEvent(n, e, p)
 	}
+}
+
+// keyOf is the key that a node's handle is about.
+func (t *Teller) keyOf(n *Node, h ownership.Handle) string {
+	ch, id := t.s.Checker, callID{n, h}
+	switch {
+	case ch.calls[id] != nil:
+		return ch.calls[id].Key
+	case ch.looks[id] != nil:
+		return ch.looks[id].Key
+	case ch.evictions[id] != nil:
+		return ch.evictions[id].Of.Key
+	}
+	return "?"
+}
+
+var denials = map[ownership.DeniedCode]string{
+	ownership.DeniedCapacity: "it has another capacity",
+	ownership.DeniedLease:    "its lease is over",
+	ownership.DeniedSet:      "a lock before it in its set has ended",
 }
 
 var causeNames = map[ownership.LostCause]string{
 	ownership.LostExpired:   "no renewal before the deadline",
 	ownership.LostMissing:   "its owner does not have it",
 	ownership.LostOtherMesh: "the node is of another mesh now",
+	ownership.LostEvicted:   "an operator took it",
+	ownership.LostLease:     "another lock of its lease was lost",
+	ownership.LostRevoked:   "its lease was let go",
 }
 
 // memberEvent marks events about membership and groups.

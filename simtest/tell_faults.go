@@ -68,8 +68,8 @@ func (t *Teller) network() {
 	t.faults.begin(t.s.Now, faultID{spanNetwork, story.World, spanAlone}, text)
 }
 
-// act tells an action. Calls are told by the checker, which sees those too that
-// are no actions.
+// act tells an action. Calls for locks are told by the checker, which sees those too
+// that are no actions.
 func (t *Teller) act(a Action) {
 	now := t.s.Now
 	switch a.Verb {
@@ -94,6 +94,18 @@ func (t *Teller) actOn(n *Node, a Action) {
 	now, f := t.s.Now, &t.faults
 	alone := func(k story.SpanKind) faultID { return faultID{k, n.Index, spanAlone} }
 	switch a.Verb {
+	case Look:
+		what := "Look at " + a.Key
+		if a.Page {
+			what = fmt.Sprintf("List p%d after %q", a.N, a.Key)
+		} else if a.Watch {
+			what = "Watch " + a.Key
+		}
+		t.mark(n.Index, story.Call, "%s, handle %d", what, a.Handle)
+	case Unlook:
+		t.mark(n.Index, story.Call, "End the look, handle %d", a.Handle)
+	case Evict:
+		t.mark(n.Index, story.Call, "Evict handle %d of %s, handle %d", a.Whose, a.Other, a.Handle)
 	case Crash:
 		t.mark(n.Index, story.Fault, "crash")
 		f.endAll(now, func(id faultID) bool { return id.lane == n.Index && id.other == spanAlone })

@@ -90,7 +90,43 @@ func (p *printer) request(r ownership.RequestID) string {
 }
 
 func (p *printer) holder(h ownership.Holder) string {
-	return fmt.Sprintf("%s token %s lease %d ttl %v", p.request(h.Request), p.token(h.Token), h.Lease, h.TTL)
+	text := fmt.Sprintf("%s token %s lease %d ttl %v", p.request(h.Request), p.token(h.Token), h.Lease, h.TTL)
+	if h.Mode != ownership.Exclusive {
+		text += " " + h.Mode.String()
+	}
+	if h.Delay != 0 {
+		text += fmt.Sprintf(" delay %v", h.Delay)
+	}
+	if h.Lost {
+		text += " lost"
+	}
+	return text
+}
+
+// dataShown keeps long values readable.
+const dataShown = 40
+
+func (p *printer) data(b []byte) string { return fmt.Sprintf("%.*q", dataShown, b) }
+
+func (p *printer) keyValue(v ownership.Value) string {
+	text := p.data(v.Data) + " of token " + p.token(v.Token)
+	if v.Stale {
+		text += " stale"
+	}
+	return text
+}
+
+func (p *printer) alter(a ownership.Alter) string {
+	what := "?"
+	switch a.What {
+	case ownership.AlterMode:
+		what = "to " + a.Mode.String()
+	case ownership.AlterValue:
+		what = "value " + p.data(a.Value)
+	case ownership.AlterNoValue:
+		what = "no value"
+	}
+	return fmt.Sprintf("%s number %d: %s, p%d in %s", p.request(a.Request), a.Number, what, a.Partition, p.term(a.Term))
 }
 
 func (p *printer) record(r *ownership.Record) string {
@@ -98,7 +134,25 @@ func (p *printer) record(r *ownership.Record) string {
 	for i, h := range r.Holders {
 		holders[i] = p.holder(h)
 	}
-	return r.Key + ": " + strings.Join(holders, ", ")
+	text := r.Key + ": " + strings.Join(holders, ", ")
+	if r.Value != nil {
+		text += "; value " + p.keyValue(*r.Value)
+	}
+	return text
+}
+
+func (p *printer) keyState(s *ownership.KeyState) string {
+	text := s.Key + ": free"
+	for i, h := range s.Holders {
+		text = [...]string{s.Key + ": ", text + ", "}[min(i, 1)] + p.holder(h.Holder)
+	}
+	if s.Waiting > 0 {
+		text += fmt.Sprintf("; %d wait", s.Waiting)
+	}
+	if s.Value != nil {
+		text += "; value " + p.keyValue(*s.Value)
+	}
+	return text
 }
 
 // localTime is the true time at which a node's clock shows t.
@@ -153,22 +207,46 @@ func (p *printer) message(m *told) story.Message {
 		out.Lost, out.Why = true, "waited at a node that crashed"
 	}
 	p.clock = m.to
-	switch x := m.msg.(type) {
-	case ownership.Acquire:
-		out.Key, p.clock = x.Key, m.from
-	case ownership.Heartbeat, ownership.Renew:
+	switch m.msg.(type) {
+	case ownership.Acquire, ownership.Heartbeat, ownership.Renew:
 		p.clock = m.from
-	case ownership.Release:
-		out.Key = p.t.keys[x.Request]
-	case ownership.Answer:
-		out.Key = p.t.keys[x.Request]
-	case ownership.Accept:
-		if len(x.Writes) == 1 {
-			out.Key = x.Writes[0].Key
-		}
 	}
+	out.Key = p.t.key(m.msg)
 	out.Detail = out.Kind + " " + p.text(m.msg)
 	return out
+}
+
+// key is the one key that a message is about, "" if there is none or more.
+func (t *Teller) key(m ownership.Message) string {
+	switch m := m.(type) {
+	case ownership.Acquire:
+		return m.Key
+	case ownership.Release:
+		return t.keys[m.Request]
+	case ownership.Answer:
+		return t.keys[m.Request]
+	case ownership.Alter:
+		return t.keys[m.Request]
+	case ownership.Revoke:
+		return m.Key
+	case ownership.Query:
+		if !m.Page {
+			return m.Key
+		}
+	case ownership.Report:
+		if len(m.Keys) == 1 {
+			return m.Keys[0].Key
+		}
+	case ownership.Notice:
+		if len(m.Items) == 1 {
+			return t.keys[ownership.RequestID{Client: m.Client, Seq: m.Items[0].Seq}]
+		}
+	case ownership.Accept:
+		if len(m.Writes) == 1 {
+			return m.Writes[0].Key
+		}
+	}
+	return ""
 }
 
 // text writes any value of package ownership. Fields that are zero are left out as
@@ -258,10 +336,16 @@ func (p *printer) known(x any) (string, bool) {
 			return "", false
 		}
 		return "{" + p.view(x) + "}", true
+	case ownership.Mode:
+		return x.String(), true
+	case ownership.Value:
+		return p.keyValue(x), true
+	case []byte:
+		return p.data(x), true
+	case ownership.Alter:
+		return p.alter(x), true
 	case ownership.Member:
 		return p.node(x.ID), true
-	case ownership.HeldLock:
-		return fmt.Sprintf("#%d token %s", x.Seq, p.token(x.Token)), true
 	case ownership.Configuration:
 		return p.configuration(x), true
 	case ownership.Echo:
@@ -279,7 +363,7 @@ func (p *printer) known(x any) (string, bool) {
 }
 
 var (
-	outcomes = [...]string{"", "waiting", "moved", "granted", "busy", "gone", "released", "not held", "invalid"}
+	outcomes = [...]string{"", "waiting", "moved", "granted", "busy", "gone", "released", "not held", "invalid", "other capacity", "altered"}
 	reasons  = [...]string{"none", "no view", "no answer", "queued", "take-over", "lost wait", "grace", "no lease", "no quorum", "too late", "full"}
 	refusals = [...]string{"", "other params", "another mesh", "another number of founders"}
 )

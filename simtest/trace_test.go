@@ -33,10 +33,31 @@ func TestTraceText(t *testing.T) {
 	if !reflect.DeepEqual(back, r.Trace) {
 		t.Error("a trace that is written and read is another one")
 	}
+	for _, line := range []string{
+		"1s lock n1 key=k0 handle=1 for=2s mode=shared delay=1s lease=2 after=3 try norenew",
+		"1s lock n1 key=k0 handle=1 for=2s mode=2/5",
+		"1s lock n1 key=k0 handle=1 for=2s mode=update",
+		"1s unlock n1 handle=1 heir=n2",
+		"1s change n1 handle=1 op=1 mode=exclusive",
+		"1s change n1 handle=1 op=2 mode=shared",
+		"1s change n1 handle=1 op=3 value=n1.1.3",
+		"1s change n1 handle=1 op=4 value=",
+		"1s change n1 handle=1 op=5 novalue",
+		"1s unchange n1 handle=1 op=5",
+		"1s look n1 key=k0 handle=4 watch",
+		"1s look n1 handle=5 n=3 page",
+		"1s unlook n1 handle=4",
+		"1s evict n1 n2 handle=6 whose=1 n=1",
+	} {
+		if a, err := ParseAction(line); err != nil || a.String() != line {
+			t.Errorf("%s is read as %v: %v", line, a, err)
+		}
+	}
 	for text, wrong := range map[string]string{
 		"1s fly n1\nparams partitions=1 replicas=1 maxttl=1s membershipttl=1s driftppm=1\n": "a verb that there is not",
 		"soon crash n1\n":           "no time",
 		"1s crash n1 loudly=3\n":    "no such field",
+		"1s lock n1 mode=big\n":     "no such mode",
 		"1s fate n1 n2 Yell lost\n": "no such kind",
 		"":                          "no params",
 	} {

@@ -21,8 +21,15 @@ var tense = []ownership.Kind{ownership.KindFound, ownership.KindFoundAck, owners
 	ownership.KindSeal, ownership.KindSealAck, ownership.KindSealAck, ownership.KindInstall, ownership.KindInstall, ownership.KindSettled, ownership.KindAcquire,
 	ownership.KindRelease, ownership.KindAnswer, ownership.KindHeartbeat, ownership.KindRenewAck, ownership.KindStuck, ownership.KindDecidedAck}
 
+// tenser are those of habits.
+var tenser = []ownership.Kind{ownership.KindAlter, ownership.KindReport, ownership.KindRevoke, ownership.KindNotice}
+
 func (s *swarm) drawTrap() {
-	s.trap = trap{kinds: KindSet(tense[s.r.IntN(len(tense))]), every: pick(s.r, 1, 3, 10, 50, 200), strike: s.r.IntN(8)}
+	kinds := tense
+	if !s.plain && s.r.IntN(3) == 0 {
+		kinds = tenser
+	}
+	s.trap = trap{kinds: KindSet(kinds[s.r.IntN(len(kinds))]), every: pick(s.r, 1, 3, 10, 50, 200), strike: s.r.IntN(8)}
 }
 
 func (s *swarm) setTrap() {

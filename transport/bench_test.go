@@ -25,7 +25,7 @@ func typical() []ownership.Message {
 		ownership.Acquire{Request: request, Low: 69_990, Partition: 7, Term: 1_790_000_000, Key: key, Lease: 1, TTL: 15 * time.Second, Sent: 1 << 50, Name: name},
 		ownership.Answer{Request: request, Partition: 7, Term: 1_790_000_000, Outcome: ownership.OutcomeGranted, Token: token, Echo: 1 << 50},
 		ownership.Accept{Partition: 7, Term: 1_790_000_000, First: 12345, Writes: []ownership.Write{{
-			Key: key, Record: &ownership.Record{Key: key, Holders: []ownership.Holder{{Request: request, Token: token, Lease: 1, TTL: 15 * time.Second, Name: name}}},
+			Key: key, Record: &ownership.Record{Key: key, Holders: []ownership.Holder{{Request: request, Token: token, Lease: 1, TTL: 15 * time.Second, Name: name, Since: 1_790_000_000_000}}},
 		}}},
 		ownership.AcceptAck{Partition: 7, Term: 1_790_000_000, OK: true, Promised: 1_790_000_000, Installed: 1_790_000_000, Last: 12345},
 		heartbeat,

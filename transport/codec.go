@@ -41,7 +41,7 @@ type coder struct {
 	// twice: the last of each is kept, and equal bytes become the same string.
 	lastName, lastKey string
 
-	scratch [ownership.KindHeartbeatAck + 1]any // by kind: a *T for the walks
+	scratch [ownership.KindNotice + 1]any // by kind: a *T for the walks
 
 	err error
 }
@@ -65,8 +65,8 @@ func (c *coder) read(b []byte) {
 }
 
 // Allocation by lists: a message of n bytes may allocate slack + blowUp*n. In
-// every list of today's messages an element takes less than ten times in memory
-// what it takes on the wire.
+// every list of today's messages an element takes less than thirteen times in
+// memory what it takes on the wire.
 const (
 	allocSlack  = 4 << 10
 	allocBlowUp = 16
@@ -99,7 +99,7 @@ func (c *coder) next() bool {
 // open begins an array of fields. What it returns is for close.
 func (c *coder) open(fields int) (outer int) {
 	if c.writing {
-		c.keep(c.enc.EncodeArrayLen(fields))
+		c.arrayHead(fields)
 		return 0
 	}
 	if !c.next() {
@@ -122,14 +122,35 @@ func (c *coder) close(outer int) {
 	c.left = outer
 }
 
+// arrayHead writes the head of an array.
+func (c *coder) arrayHead(n int) {
+	if n <= int(msgpcode.FixedArrayMask) {
+		c.put(msgpcode.FixedArrayLow | byte(n))
+	} else {
+		c.keep(c.enc.EncodeArrayLen(n))
+	}
+}
+
+// put writes what is one byte on the wire: most of what travels is, and is not
+// worth the way through msgpack.
+func (c *coder) put(code byte) { c.out.b = append(c.out.b, code) }
+
 // arrayLen reads the head of an array. Each element needs a byte at least.
 func (c *coder) arrayLen() int {
-	if !isArray(c.in.peek()) {
-		c.fail("an array is due, not code %#x", c.in.peek())
+	code := c.in.peek()
+	if !isArray(code) {
+		c.fail("an array is due, not code %#x", code)
 		return 0
 	}
-	n, err := c.dec.DecodeArrayLen()
-	c.keep(err)
+	var n int
+	if msgpcode.IsFixedArray(code) { // see put
+		c.in.at++
+		n = int(code & msgpcode.FixedArrayMask)
+	} else {
+		var err error
+		n, err = c.dec.DecodeArrayLen()
+		c.keep(err)
+	}
 	if c.err == nil && n > c.in.remaining() {
 		c.fail("an array of %d elements in %d bytes", n, c.in.remaining())
 	}
@@ -146,7 +167,7 @@ func list[T any](c *coder, v *[]T, most int, element func(*coder, *T)) {
 			c.fail("a list of %d, more than %d", len(*v), most)
 			return
 		}
-		c.keep(c.enc.EncodeArrayLen(len(*v)))
+		c.arrayHead(len(*v))
 		for i := range *v {
 			element(c, &(*v)[i])
 		}
@@ -188,7 +209,7 @@ func (c *coder) spend(n int) bool {
 func pointer[T any](c *coder, v **T, fields func(*coder, *T)) {
 	if c.writing {
 		if *v == nil {
-			c.keep(c.enc.EncodeNil())
+			c.put(msgpcode.Nil)
 		} else {
 			fields(c, *v)
 		}
@@ -206,7 +227,7 @@ func optional[T comparable](c *coder, v *T, fields func(*coder, *T)) {
 	if c.writing {
 		var zero T
 		if *v == zero {
-			c.keep(c.enc.EncodeNil())
+			c.put(msgpcode.Nil)
 		} else {
 			fields(c, v)
 		}
@@ -233,14 +254,18 @@ func (c *coder) absent() bool {
 // unsigned writes or reads a number that fits its type.
 func unsigned[T ~uint8 | ~uint16 | ~uint32 | ~uint64](c *coder, v *T) {
 	if c.writing {
-		c.keep(c.enc.EncodeUint(uint64(*v)))
+		if n := uint64(*v); n <= fixedNumber {
+			c.put(byte(n))
+		} else {
+			c.keep(c.enc.EncodeUint(n))
+		}
 		return
 	}
 	if !c.next() {
 		return
 	}
 	code := c.in.peek()
-	if code <= fixedNumber { // most numbers: not worth the way through msgpack
+	if code <= fixedNumber { // see put
 		c.in.at++
 		*v = T(code)
 		return
@@ -280,14 +305,19 @@ func whole(c *coder, v *int, most int) {
 const maxDuration = 7 * 24 * time.Hour
 
 // duration writes or reads a duration from 0 to maxDuration.
-func duration(c *coder, v *time.Duration) {
+func duration(c *coder, v *time.Duration) { durationTo(c, v, maxDuration) }
+
+// elapsed is a duration without an upper bound, for people: nobody adds it to a time.
+func elapsed(c *coder, v *time.Duration) { durationTo(c, v, math.MaxInt64) }
+
+func durationTo(c *coder, v *time.Duration, most time.Duration) {
 	n := uint64(*v)
-	if c.writing && (*v < 0 || *v > maxDuration) {
+	if c.writing && (*v < 0 || *v > most) {
 		c.fail("a duration of %v", *v)
 		return
 	}
 	unsigned(c, &n)
-	if n > uint64(maxDuration) {
+	if n > uint64(most) {
 		c.fail("a duration of %d ns", n)
 		return
 	}
@@ -298,24 +328,29 @@ func duration(c *coder, v *time.Duration) {
 
 // signed writes or reads a number of either sign.
 func signed[T ~int64](c *coder, v *T) {
+	if *v >= 0 && c.writing {
+		n := uint64(*v)
+		unsigned(c, &n)
+		return
+	}
 	if c.writing {
 		c.keep(c.enc.EncodeInt(int64(*v)))
+		return
+	}
+	if isUnsigned(c.in.peek()) { // DecodeInt64 would wrap the largest around
+		var n uint64
+		if unsigned(c, &n); n > math.MaxInt64 {
+			c.fail("%d does not fit its field", n)
+			return
+		}
+		*v = T(n)
 		return
 	}
 	if !c.next() {
 		return
 	}
-	code := c.in.peek()
-	switch {
-	case code == msgpcode.Uint64: // DecodeInt64 would wrap it around
-		n, err := c.dec.DecodeUint64()
-		c.keep(err)
-		if n > math.MaxInt64 {
-			c.fail("%d does not fit its field", n)
-			return
-		}
-		*v = T(n)
-	case isUnsigned(code) || isSigned(code):
+	switch code := c.in.peek(); {
+	case isSigned(code):
 		n, err := c.dec.DecodeInt64()
 		c.keep(err)
 		*v = T(n)
@@ -326,7 +361,11 @@ func signed[T ~int64](c *coder, v *T) {
 
 func boolean(c *coder, v *bool) {
 	if c.writing {
-		c.keep(c.enc.EncodeBool(*v))
+		code := msgpcode.False
+		if *v {
+			code = msgpcode.True
+		}
+		c.put(code)
 		return
 	}
 	if !c.next() {
@@ -353,7 +392,11 @@ func str(c *coder, v *string, most int, last *string) {
 			c.fail("a string of %d bytes, more than %d", len(*v), most)
 			return
 		}
-		c.keep(c.enc.EncodeString(*v))
+		if n := len(*v); n <= int(msgpcode.FixedStrMask) { // see put
+			c.out.b = append(append(c.out.b, msgpcode.FixedStrLow|byte(n)), *v...)
+		} else {
+			c.keep(c.enc.EncodeString(*v))
+		}
 		return
 	}
 	if !c.next() {
@@ -370,17 +413,52 @@ func str(c *coder, v *string, most int, last *string) {
 	*v = *last
 }
 
-// bytes returns the next string without a copy. DecodeString is not used: it
-// copies before anybody can look at the length.
+// data writes or reads at most most bytes. Unlike a list, an empty one is not read
+// as nil: nil travels as nil, so a value that is empty stays one that is there.
+func data(c *coder, v *[]byte, most int) {
+	if c.writing {
+		if len(*v) > most {
+			c.fail("%d bytes, more than %d", len(*v), most)
+			return
+		}
+		c.keep(c.enc.EncodeBytes(*v))
+		return
+	}
+	if c.absent() || !c.next() {
+		return
+	}
+	if !isBinary(c.in.peek()) {
+		c.fail("bytes are due, not code %#x", c.in.peek())
+		return
+	}
+	if b := c.sized(most); c.err == nil {
+		*v = append([]byte{}, b...)
+	}
+}
+
+// bytes returns the next string without a copy.
 func (c *coder) bytes(most int) []byte {
 	if !isString(c.in.peek()) {
 		c.fail("a string is due, not code %#x", c.in.peek())
 		return nil
 	}
-	n, err := c.dec.DecodeBytesLen()
-	c.keep(err)
+	return c.sized(most)
+}
+
+// sized returns the bytes of the next string or binary without a copy. Msgpack's
+// own way is not used: it copies before anybody can look at the length.
+func (c *coder) sized(most int) []byte {
+	var n int
+	if code := c.in.peek(); msgpcode.IsFixedString(code) { // see put
+		c.in.at++
+		n = int(code & msgpcode.FixedStrMask)
+	} else {
+		var err error
+		n, err = c.dec.DecodeBytesLen()
+		c.keep(err)
+	}
 	if c.err == nil && (n > most || n > c.in.remaining()) {
-		c.fail("a string of %d bytes, of %d that are left and %d allowed", n, c.in.remaining(), most)
+		c.fail("%d bytes, of %d that are left and %d allowed", n, c.in.remaining(), most)
 	}
 	if c.err != nil {
 		return nil

@@ -79,6 +79,10 @@ func isString(c byte) bool {
 	return msgpcode.IsFixedString(c) || c == msgpcode.Str8 || c == msgpcode.Str16 || c == msgpcode.Str32
 }
 
+func isBinary(c byte) bool {
+	return c == msgpcode.Bin8 || c == msgpcode.Bin16 || c == msgpcode.Bin32
+}
+
 func isUnsigned(c byte) bool {
 	return c <= fixedNumber || c >= msgpcode.Uint8 && c <= msgpcode.Uint64
 }

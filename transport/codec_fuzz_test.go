@@ -20,8 +20,18 @@ func seedMessages(f *testing.F) (seeds [][]byte) {
 			seeds = append(seeds, encode(f, newMessage(r, sample)))
 		}
 	}
+	for _, m := range []ownership.Message{
+		ownership.Alter{What: ownership.AlterValue, Value: []byte{}},
+		ownership.Alter{What: ownership.AlterMode, Mode: ownership.ForUpdate},
+		ownership.Query{Page: true},
+		ownership.Report{Keys: []ownership.KeyState{{Key: "k", Value: &ownership.Value{Data: []byte{}}}}},
+	} {
+		seeds = append(seeds, encode(f, m))
+	}
 	return append(seeds,
 		[]byte{0x93, 0xcc, 250, 0, 0x91, 0x81, 1, 2}, // a kind to come
+		[]byte{0x93, byte(ownership.KindAlter), 0, 0x98, 0x92, 1, 2, 3, 4, 5, 6, 2, 0x92, 9, 8, 0xc6, 0xff, 0xff, 0xff, 0xff},
+		[]byte{0x93, byte(ownership.KindReport), 0, 0x97, 1, 2, 3, 4, 3, 0, 0xdd, 0, 1, 0, 0, 0x90},
 		[]byte{0x93, byte(ownership.KindConfirm), 0, 0x91, 0xdd, 0xff, 0xff, 0xff, 0xff},
 		[]byte{0x94, byte(ownership.KindAskView), 0, 0x91, 1, 0xc9, 0xff, 0xff, 0xff, 0xff},
 	)

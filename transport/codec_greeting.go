@@ -9,10 +9,11 @@ import (
 )
 
 // The versions of the protocol that this node speaks. version rises with any
-// change to a message, oldestVersion only when older nodes can no longer follow.
+// change to a message, oldestVersion only when older nodes can no longer follow:
+// those of version 1 know one holder of a key, and digest tokens.
 const (
-	version       = 1
-	oldestVersion = 1
+	version       = 2
+	oldestVersion = 2
 )
 
 // magic begins a connection that carries lock traffic. Its first byte tells it

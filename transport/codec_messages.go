@@ -175,7 +175,7 @@ var bodies = [...]body{
 		c.close(outer)
 	}),
 	ownership.KindAcquire: fields(func(c *coder, m *ownership.Acquire) {
-		outer := c.open(12)
+		outer := c.open(14)
 		requestID(c, &m.Request)
 		unsigned(c, &m.Low)
 		unsigned(c, &m.Partition)
@@ -188,18 +188,22 @@ var bodies = [...]body{
 		optional(c, &m.Ticket, ticket)
 		name(c, &m.Name, ownership.MaxNameBytes)
 		text(c, &m.Note, ownership.MaxNoteBytes)
+		optional(c, &m.Mode, mode)
+		duration(c, &m.Delay)
 		c.close(outer)
 	}),
 	ownership.KindRelease: fields(func(c *coder, m *ownership.Release) {
-		outer := c.open(4)
+		outer := c.open(6)
 		requestID(c, &m.Request)
 		unsigned(c, &m.Low)
 		unsigned(c, &m.Partition)
 		unsigned(c, &m.Term)
+		text(c, &m.Heir, ownership.MaxNameBytes)
+		boolean(c, &m.Lost)
 		c.close(outer)
 	}),
 	ownership.KindAnswer: fields(func(c *coder, m *ownership.Answer) {
-		outer := c.open(10)
+		outer := c.open(11)
 		requestID(c, &m.Request)
 		unsigned(c, &m.Partition)
 		unsigned(c, &m.Term)
@@ -210,6 +214,7 @@ var bodies = [...]body{
 		optional(c, &m.Ticket, ticket)
 		optional(c, &m.Holder, holder)
 		optional(c, &m.Reason, reason)
+		unsigned(c, &m.Alters)
 		c.close(outer)
 	}),
 	ownership.KindHeartbeat: fields(func(c *coder, m *ownership.Heartbeat) {
@@ -223,6 +228,63 @@ var bodies = [...]body{
 		outer := c.open(2)
 		unsigned(c, &m.Client)
 		list(c, &m.Items, maxItems, heartbeatAckItem)
+		c.close(outer)
+	}),
+	ownership.KindAlter: fields(func(c *coder, m *ownership.Alter) {
+		outer := c.open(8)
+		requestID(c, &m.Request)
+		unsigned(c, &m.Low)
+		unsigned(c, &m.Partition)
+		unsigned(c, &m.Term)
+		unsigned(c, &m.Number)
+		unsigned(c, &m.What)
+		optional(c, &m.Mode, mode)
+		data(c, &m.Value, ownership.MaxValueBytes)
+		c.close(outer)
+	}),
+	ownership.KindQuery: fields(func(c *coder, m *ownership.Query) {
+		outer := c.open(8)
+		unsigned(c, &m.Client)
+		unsigned(c, &m.ID)
+		unsigned(c, &m.Partition)
+		unsigned(c, &m.Term)
+		someKey(c, &m.Key)
+		boolean(c, &m.Page)
+		boolean(c, &m.Watch)
+		unsigned(c, &m.Seen)
+		c.close(outer)
+		if m.Key == "" && !m.Page { // a page may begin before all keys
+			c.fail("no key")
+		}
+	}),
+	ownership.KindReport: fields(func(c *coder, m *ownership.Report) {
+		outer := c.open(9)
+		unsigned(c, &m.Client)
+		unsigned(c, &m.ID)
+		unsigned(c, &m.Partition)
+		unsigned(c, &m.Term)
+		unsigned(c, &m.Outcome)
+		unsigned(c, &m.Number)
+		list(c, &m.Keys, maxKeys, keyState)
+		boolean(c, &m.More)
+		optional(c, &m.Reason, reason)
+		c.close(outer)
+	}),
+	ownership.KindRevoke: fields(func(c *coder, m *ownership.Revoke) {
+		outer := c.open(7)
+		requestID(c, &m.Request)
+		unsigned(c, &m.Low)
+		unsigned(c, &m.Partition)
+		unsigned(c, &m.Term)
+		key(c, &m.Key)
+		unsigned(c, &m.Token)
+		name(c, &m.Name, ownership.MaxNameBytes)
+		c.close(outer)
+	}),
+	ownership.KindNotice: fields(func(c *coder, m *ownership.Notice) {
+		outer := c.open(2)
+		unsigned(c, &m.Client)
+		list(c, &m.Items, maxItems, noticeItem)
 		c.close(outer)
 	}),
 }
@@ -251,12 +313,11 @@ func fields[T ownership.Message](walk func(*coder, *T)) body {
 		},
 		read: func(c *coder) ownership.Message {
 			var zero T
-			p := scratch[T](c, zero.Kind())
-			*p = zero
+			p := scratch[T](c, zero.Kind()) // all zero: both directions leave it so
 			walk(c, p)
-			v := *p
+			m := ownership.Message(*p)
 			*p = zero
-			return v
+			return m
 		},
 	}
 }

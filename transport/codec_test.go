@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,7 +102,7 @@ func TestZeroValues(t *testing.T) {
 	for _, m := range everyKind {
 		b, err := AppendMessage(nil, m)
 		switch m.(type) {
-		case ownership.Found, ownership.Propose, ownership.Decided, ownership.Acquire:
+		case ownership.Found, ownership.Propose, ownership.Decided, ownership.Acquire, ownership.Query, ownership.Revoke:
 			if err == nil {
 				t.Errorf("%T was sent without a view or key", m)
 			}
@@ -122,13 +124,33 @@ func TestExtremes(t *testing.T) {
 		ownership.Release{Request: ownership.RequestID{Client: 1<<64 - 1, Seq: 1<<64 - 1}},
 		ownership.Acquire{Key: long(1), Note: long(256), Name: long(256), TTL: maxDuration},
 		ownership.Refused{Code: 255, Detail: long(1024)},
-		ownership.Accept{Writes: []ownership.Write{{Key: "a", Record: &ownership.Record{Key: "a", Holders: make([]ownership.Holder, maxHolders)}}}},
-		ownership.HeartbeatAck{Items: []ownership.HeartbeatAckItem{{Held: slicesOf(100_000, ownership.HeldLock{Seq: 1, Token: 1})}}},
+		ownership.Accept{Writes: []ownership.Write{{Key: "a", Record: &ownership.Record{Key: "a", Holders: make([]ownership.Holder, ownership.MaxHolders)}}}},
+		ownership.HeartbeatAck{Items: []ownership.HeartbeatAckItem{{Held: slicesOf(100_000, uint64(1))}}},
 		ownership.Confirm{Items: slicesOf(4096, ownership.ConfirmItem{Partition: 200, Term: 1 << 30, Round: 1})},
 		ownership.Heartbeat{Items: slicesOf(4096, ownership.HeartbeatItem{})},
+		ownership.Settled{Items: slicesOf(15, ownership.SettledItem{})},
+		ownership.Settled{Items: slicesOf(16, ownership.SettledItem{})},
+		ownership.Refused{Detail: long(31)}, ownership.Refused{Detail: long(32)},
 		ownership.Settled{Items: slicesOf(4096, ownership.SettledItem{})},
 		ownership.Stuck{Heard: slicesOf(1024, ownership.NodeID(1))},
 		ownership.Install{Chunks: 1, Records: slicesOf(10_000, &ownership.Record{Key: "k"})},
+		ownership.Install{Chunks: 1, Records: slicesOf(10_000, &ownership.Record{Key: "k", Value: &ownership.Value{}})},
+		ownership.Acquire{Key: "k", Mode: ownership.Shared, Delay: maxDuration},
+		ownership.Acquire{Key: "k", Mode: ownership.ForUpdate},
+		ownership.Acquire{Key: "k", Mode: ownership.Permits(ownership.MaxPermits, ownership.MaxPermits)},
+		ownership.Acquire{Key: "k", Mode: ownership.Mode{Weight: 1, Of: 1}},
+		ownership.Release{Heir: long(256)},
+		ownership.Answer{Reason: ownership.Reason{Code: ownership.ReasonNoLease, Left: 1<<63 - 1}},
+		ownership.Alter{Number: 1<<64 - 1, What: 255, Value: make([]byte, 4096)},
+		ownership.Query{Page: true},
+		ownership.Query{Key: long(512), Page: true},
+		ownership.Report{Keys: slicesOf(50_000, ownership.KeyState{Key: "k"})},
+		ownership.Report{Keys: slicesOf(50_000, ownership.KeyState{Key: "k", Value: &ownership.Value{}})},
+		ownership.Report{Keys: slicesOf(20, ownership.KeyState{Key: "k", Holders: make([]ownership.HolderState, 1024), Queue: make([]ownership.WaiterState, 1024)})},
+		ownership.Report{Keys: []ownership.KeyState{{Key: "k", Waiting: 1 << 20, Queue: []ownership.WaiterState{{Waited: 1<<63 - 1}}}}},
+		ownership.Revoke{Key: "k", Token: 1<<64 - 1, Name: long(256)},
+		ownership.Notice{Items: slicesOf(4096, ownership.NoticeItem{})},
+		ownership.Notice{Items: []ownership.NoticeItem{{By: long(256)}}},
 	} {
 		got, err := DecodeMessage(encode(t, m))
 		if err != nil {
@@ -166,12 +188,34 @@ func TestCannotBeSent(t *testing.T) {
 		ownership.Install{Chunk: 3, Chunks: 3},
 		ownership.Install{Records: []*ownership.Record{{}}},
 		ownership.Accept{Writes: []ownership.Write{{Key: "a", Record: &ownership.Record{Key: "b"}}}},
-		ownership.Accept{Writes: []ownership.Write{{Key: "a", Record: &ownership.Record{Key: "a", Holders: make([]ownership.Holder, maxHolders+1)}}}},
+		ownership.Accept{Writes: []ownership.Write{{Key: "a", Record: &ownership.Record{Key: "a", Holders: make([]ownership.Holder, ownership.MaxHolders+1)}}}},
 		ownership.Stuck{Heard: make([]ownership.NodeID, 1025)},
+		ownership.Acquire{Key: "k", Delay: -1},
+		ownership.Acquire{Key: "k", Mode: ownership.Mode{Weight: 0, Of: 3}},
+		ownership.Acquire{Key: "k", Mode: ownership.Mode{Weight: 1, Of: 0}},
+		ownership.Acquire{Key: "k", Mode: ownership.Mode{Weight: 4, Of: 3}},
+		ownership.Acquire{Key: "k", Mode: ownership.Mode{Weight: 1, Of: ownership.Whole + 1}},
+		ownership.Release{Heir: long(257)},
+		ownership.Alter{Value: make([]byte, 4097)},
+		ownership.Query{},
+		ownership.Query{Key: long(513), Page: true},
+		ownership.Report{Keys: []ownership.KeyState{{}}},
+		ownership.Report{Keys: []ownership.KeyState{{Key: "k", Value: &ownership.Value{Data: make([]byte, 4097)}}}},
+		ownership.Report{Keys: []ownership.KeyState{{Key: "k", Holders: make([]ownership.HolderState, 1025)}}},
+		ownership.Report{Keys: []ownership.KeyState{{Key: "k", Holders: []ownership.HolderState{{Left: -1}}}}},
+		ownership.Report{Keys: []ownership.KeyState{{Key: "k", Queue: make([]ownership.WaiterState, 1025)}}},
+		ownership.Report{Keys: []ownership.KeyState{{Key: "k", Queue: []ownership.WaiterState{{Note: long(257)}}}}},
+		ownership.Report{Keys: []ownership.KeyState{{Key: "k", Queue: []ownership.WaiterState{{Waited: -1}}}}},
+		ownership.Report{Keys: []ownership.KeyState{{Key: "k", Waiting: -1}}},
+		ownership.Report{Keys: slicesOf(maxKeys+1, ownership.KeyState{Key: "k"})},
+		ownership.Revoke{Name: "n"},
+		ownership.Revoke{Key: "k", Name: long(257)},
+		ownership.Notice{Items: make([]ownership.NoticeItem, maxItems+1)},
+		ownership.Notice{Items: []ownership.NoticeItem{{By: long(257)}}},
 	} {
 		b, err := AppendMessage([]byte("before"), m)
 		if err == nil {
-			t.Errorf("%#v was encoded", m)
+			t.Errorf("%.300s was encoded", fmt.Sprintf("%#v", m))
 		}
 		if string(b) != "before" {
 			t.Errorf("%T left %q behind", m, b)
@@ -187,6 +231,7 @@ func (*unknownMessage) Kind() ownership.Kind { return 250 }
 func TestNumbersThatDoNotFit(t *testing.T) {
 	array := byte(0x90)
 	head := func(k ownership.Kind, fields byte) []byte { return []byte{array | 3, byte(k), 0, array | fields} }
+	alter := slices.Clip(append(head(ownership.KindAlter, 7), 0x92, 1, 2, 3, 4, 5, 6, 1))
 	renew, askView := head(ownership.KindRenew, 3), head(ownership.KindAskView, 1)
 	for what, b := range map[string][]byte{
 		"epoch of 33 bits":       append(askView, 0xcf, 0, 0, 0, 1, 0, 0, 0, 0),
@@ -195,6 +240,13 @@ func TestNumbersThatDoNotFit(t *testing.T) {
 		"epoch as float":         append(askView, 0xca, 0, 0, 0, 0),
 		"epoch as nil":           append(askView, 0xc0),
 		"epoch as string":        append(askView, 0xa1, 'x'),
+		"mode of nothing":        append(alter, 0x92, 0, 5),
+		"mode of more than all":  append(alter, 0x92, 6, 5),
+		"mode beyond all locks":  append(alter, 0x92, 1, 0xce, 0x80, 0, 0, 1),
+		"mode of 33 bits":        append(alter, 0x92, 1, 0xcf, 0, 0, 0, 1, 0, 0, 0, 0),
+		"mode without capacity":  append(alter, 0x91, 1),
+		"mode as number":         append(alter, 1),
+		"look without a key":     append(head(ownership.KindQuery, 5), 1, 2, 3, 4, 0xa0),
 		"time of 64 bits":        append(renew, 1, 0xcf, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xc2),
 		"time as bool":           append(renew, 1, 0xc3, 0xc2),
 		"bool as number":         append(renew, 1, 1, 1),
@@ -223,28 +275,43 @@ func TestHostile(t *testing.T) {
 	acquire := []byte{0x93, byte(ownership.KindAcquire), 0, 0x95, 0x92, 1, 2, 3, 4, 5}
 	confirm := []byte{0x93, byte(ownership.KindConfirm), 0, 0x91}
 	extra := []byte{0x94, byte(ownership.KindAskView), 0, 0x91, 1}
+	alter := []byte{0x93, byte(ownership.KindAlter), 0, 0x98, 0x92, 1, 2, 3, 4, 5, 6, 2, 0xc0}
+	report := []byte{0x93, byte(ownership.KindReport), 0, 0x97, 1, 2, 3, 4, 3, 0}
+	state := slices.Clip(append(report, 0x91, 0x93, 0xa1, 'k')) // without its holders and queue
 	nested := bytes.Repeat([]byte{0x91}, 1<<19)
 	for what, b := range map[string][]byte{
-		"key of 4 GiB":                  append(append(acquire, 0xdb), huge32...),
-		"key of 4 GiB as bytes":         append(append(acquire, 0xc6), huge32...),
-		"key of 600 bytes":              append(append(acquire, 0xda, 2, 88), make([]byte, 600)...),
-		"key longer than what is left":  append(acquire, 0xd9, 200, 'x'),
-		"no key":                        append(acquire, 0xa0),
-		"list of 4 G":                   append(append(confirm, 0xdd), huge32...),
-		"list longer than what is left": append(confirm, 0xdc, 0xff, 0xff, 0x90),
-		"list of 100000":                append(append(confirm, 0xdd, 0, 1, 0x86, 0xa0), bytes.Repeat([]byte{0x90}, 100_000)...),
-		"array of 4 G fields":           append([]byte{0xdd}, huge32...),
-		"message of 4 G fields":         append([]byte{0x93, 1, 0, 0xdd}, huge32...),
-		"unknown string of 4 GiB":       append(append(extra, 0xdb), huge32...),
-		"unknown bytes of 4 GiB":        append(append(extra, 0xc6), huge32...),
-		"unknown list of 4 G":           append(append(extra, 0xdd), huge32...),
-		"unknown map of 4 G":            append(append(extra, 0xdf), huge32...),
-		"unknown extension of 4 GiB":    append(append(extra, 0xc9), huge32...),
-		"unknown nesting without end":   append(extra, nested...),
-		"nested body":                   append([]byte{0x93, byte(ownership.KindPropose), 0}, nested...),
-		"nested unknown kind":           append([]byte{0x93, 0xcc, 250, 0}, nested...),
-		"many empty records":            append([]byte{0x93, byte(ownership.KindInstall), 0, 0x96, 1, 1, 1, 0, 1, 0xdc, 0xff, 0xff}, bytes.Repeat([]byte{0x90}, 0xffff)...),
-		"many empty held lists":         append([]byte{0x93, byte(ownership.KindHeartbeatAck), 0, 0x92, 1, 0xdc, 0xff, 0xff}, bytes.Repeat([]byte{0x90}, 0xffff)...),
+		"key of 4 GiB":                   append(append(acquire, 0xdb), huge32...),
+		"key of 4 GiB as bytes":          append(append(acquire, 0xc6), huge32...),
+		"key of 600 bytes":               append(append(acquire, 0xda, 2, 88), make([]byte, 600)...),
+		"key longer than what is left":   append(acquire, 0xd9, 200, 'x'),
+		"no key":                         append(acquire, 0xa0),
+		"list of 4 G":                    append(append(confirm, 0xdd), huge32...),
+		"list longer than what is left":  append(confirm, 0xdc, 0xff, 0xff, 0x90),
+		"list of 100000":                 append(append(confirm, 0xdd, 0, 1, 0x86, 0xa0), bytes.Repeat([]byte{0x90}, 100_000)...),
+		"array of 4 G fields":            append([]byte{0xdd}, huge32...),
+		"message of 4 G fields":          append([]byte{0x93, 1, 0, 0xdd}, huge32...),
+		"unknown string of 4 GiB":        append(append(extra, 0xdb), huge32...),
+		"unknown bytes of 4 GiB":         append(append(extra, 0xc6), huge32...),
+		"unknown list of 4 G":            append(append(extra, 0xdd), huge32...),
+		"unknown map of 4 G":             append(append(extra, 0xdf), huge32...),
+		"unknown extension of 4 GiB":     append(append(extra, 0xc9), huge32...),
+		"unknown nesting without end":    append(extra, nested...),
+		"nested body":                    append([]byte{0x93, byte(ownership.KindPropose), 0}, nested...),
+		"nested unknown kind":            append([]byte{0x93, 0xcc, 250, 0}, nested...),
+		"many empty records":             append([]byte{0x93, byte(ownership.KindInstall), 0, 0x96, 1, 1, 1, 0, 1, 0xdc, 0xff, 0xff}, bytes.Repeat([]byte{0x90}, 0xffff)...),
+		"value of 4 GiB":                 append(append(alter, 0xc6), huge32...),
+		"value of 5000 bytes":            append(append(alter, 0xc5, 0x13, 0x88), make([]byte, 5000)...),
+		"value longer than what is left": append(alter, 0xc4, 200, 1),
+		"value as string":                append(alter, 0xa1, 'x'),
+		"value as number":                append(alter, 1),
+		"holders beyond their number":    append(append(state, 0xdc, 4, 1), bytes.Repeat([]byte{0x90}, 1025)...),
+		"waiters beyond their number":    append(append(state, 0x90, 0xdc, 4, 1), bytes.Repeat([]byte{0x90}, 1025)...),
+		"many empty holders":             append(append(state, 0xdc, 4, 0), bytes.Repeat([]byte{0x90}, 1024)...),
+		"many empty waiters":             append(append(state, 0x90, 0xdc, 4, 0), bytes.Repeat([]byte{0x90}, 1024)...),
+		"many empty keys":                append(append(report, 0xdc, 0xff, 0xff), bytes.Repeat([]byte{0x90}, 0xffff)...),
+		"keys beyond their number":       append(append(report, 0xdd, 0, 1, 0, 1), bytes.Repeat([]byte{0x90}, 0x10001)...),
+		"many empty notices":             append([]byte{0x93, byte(ownership.KindNotice), 0, 0x92, 1, 0xdc, 0xff, 0xff}, bytes.Repeat([]byte{0x90}, 0xffff)...),
+		"many empty held lists":          append([]byte{0x93, byte(ownership.KindHeartbeatAck), 0, 0x92, 1, 0xdc, 0xff, 0xff}, bytes.Repeat([]byte{0x90}, 0xffff)...),
 	} {
 		t.Run(what, func(t *testing.T) {
 			c := newCoder()

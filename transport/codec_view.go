@@ -7,11 +7,12 @@ import "github.com/lockmesh/lockmesh/ownership"
 
 // Limits of lists that ownership does not limit itself.
 const (
-	maxHolders = 1024    // of a record
 	maxRecords = 1 << 16 // of a chunk
 	maxWrites  = 1 << 16 // of an Accept
 	maxItems   = 1 << 16 // of a message about several partitions
 	maxHeld    = 1 << 17 // of an answer to one digest
+	maxKeys    = 1 << 16 // of a report
+	maxWaiters = 1 << 10 // that a KeyState lists
 	maxApart   = 1 << 16
 	maxChunks  = 1 << 16
 	maxCount   = 1<<31 - 1
@@ -111,27 +112,56 @@ func ticket(c *coder, v *ownership.Ticket) {
 
 // key is 1 to MaxKeyBytes bytes (K5).
 func key(c *coder, v *string) {
-	str(c, v, ownership.MaxKeyBytes, &c.lastKey)
+	someKey(c, v)
 	if c.err == nil && *v == "" {
 		c.fail("no key")
 	}
 }
 
+// someKey is a key, or none.
+func someKey(c *coder, v *string) { str(c, v, ownership.MaxKeyBytes, &c.lastKey) }
+
+// mode is one with which an owner can reckon: it takes something, and no more than
+// there is. Whether it may be asked for is K5's.
+func mode(c *coder, v *ownership.Mode) {
+	outer := c.open(2)
+	unsigned(c, &v.Weight)
+	unsigned(c, &v.Of)
+	c.close(outer)
+	if c.err == nil && *v != ownership.Exclusive && (v.Weight < 1 || v.Weight > v.Of || v.Of > ownership.Whole) {
+		c.fail("a mode of %d of %d", v.Weight, v.Of)
+	}
+}
+
+func value(c *coder, v *ownership.Value) {
+	outer := c.open(3)
+	data(c, &v.Data, ownership.MaxValueBytes)
+	unsigned(c, &v.Token)
+	boolean(c, &v.Stale)
+	c.close(outer)
+}
+
 func holder(c *coder, v *ownership.Holder) {
-	outer := c.open(6)
+	outer := c.open(11)
 	requestID(c, &v.Request)
 	unsigned(c, &v.Token)
 	unsigned(c, &v.Lease)
 	duration(c, &v.TTL)
 	name(c, &v.Name, ownership.MaxNameBytes)
 	text(c, &v.Note, ownership.MaxNoteBytes)
+	optional(c, &v.Mode, mode)
+	duration(c, &v.Delay)
+	boolean(c, &v.Lost)
+	unsigned(c, &v.Altered)
+	signed(c, &v.Since)
 	c.close(outer)
 }
 
 func record(c *coder, v *ownership.Record) {
-	outer := c.open(2)
+	outer := c.open(3)
 	key(c, &v.Key)
-	list(c, &v.Holders, maxHolders, holder)
+	list(c, &v.Holders, ownership.MaxHolders, holder)
+	pointer(c, &v.Value, value)
 	c.close(outer)
 }
 
@@ -164,11 +194,12 @@ func chunk(c *coder, number, chunks *int) {
 }
 
 func reason(c *coder, v *ownership.Reason) {
-	outer := c.open(4)
+	outer := c.open(5)
 	unsigned(c, &v.Code)
-	duration(c, &v.Left)
+	elapsed(c, &v.Left)
 	whole(c, &v.Ahead, maxCount)
 	optional(c, &v.Holder, holder)
+	whole(c, &v.Others, maxCount)
 	c.close(outer)
 }
 
@@ -199,21 +230,56 @@ func heartbeatItem(c *coder, v *ownership.HeartbeatItem) {
 	c.close(outer)
 }
 
-func heldLock(c *coder, v *ownership.HeldLock) {
-	outer := c.open(2)
-	unsigned(c, &v.Seq)
-	unsigned(c, &v.Token)
-	c.close(outer)
-}
-
 func heartbeatAckItem(c *coder, v *ownership.HeartbeatAckItem) {
-	outer := c.open(7)
+	outer := c.open(8)
 	unsigned(c, &v.Partition)
 	unsigned(c, &v.Term)
 	unsigned(c, &v.Lease)
 	unsigned(c, &v.Beat)
 	signed(c, &v.Echo)
 	boolean(c, &v.Match)
-	list(c, &v.Held, maxHeld, heldLock)
+	list(c, &v.Held, maxHeld, unsigned)
+	list(c, &v.Contended, maxHeld, unsigned)
+	c.close(outer)
+}
+
+func keyState(c *coder, v *ownership.KeyState) {
+	outer := c.open(5)
+	key(c, &v.Key)
+	list(c, &v.Holders, ownership.MaxHolders, holderState)
+	list(c, &v.Queue, maxWaiters, waiterState)
+	whole(c, &v.Waiting, maxCount)
+	pointer(c, &v.Value, value)
+	c.close(outer)
+}
+
+// holderState has its Holder as one field, an array of its own: so either may grow
+// at its end.
+func holderState(c *coder, v *ownership.HolderState) {
+	outer := c.open(3)
+	holder(c, &v.Holder)
+	duration(c, &v.Left)
+	boolean(c, &v.Evicted)
+	c.close(outer)
+}
+
+func waiterState(c *coder, v *ownership.WaiterState) {
+	outer := c.open(6)
+	unsigned(c, &v.Client)
+	name(c, &v.Name, ownership.MaxNameBytes)
+	text(c, &v.Note, ownership.MaxNoteBytes)
+	optional(c, &v.Mode, mode)
+	boolean(c, &v.Upgrades)
+	elapsed(c, &v.Waited)
+	c.close(outer)
+}
+
+func noticeItem(c *coder, v *ownership.NoticeItem) {
+	outer := c.open(5)
+	unsigned(c, &v.Partition)
+	unsigned(c, &v.Term)
+	unsigned(c, &v.Seq)
+	boolean(c, &v.Evicted)
+	text(c, &v.By, ownership.MaxNameBytes)
 	c.close(outer)
 }

@@ -18,7 +18,12 @@
 //	           +--------+---------+-----------+-----------+---------+
 //
 //	message    msgpack array [kind, mesh, body], the body again an array:
-//	           the fields of the message in the order of codec_messages.go
+//	           the fields of the message in the order of codec_messages.go,
+//	           which is that of its struct; a struct within it is an array
+//
+// The value of a lock travels as msgpack's binary, nil as its nil: one that is
+// empty arrives as empty. Lists that are empty arrive as nil. What is mostly zero
+// (a mode that is exclusive, a ticket, a holder) then travels as nil.
 //
 // A frame without messages is a sign of life. n is at most maxFrame, or
 // maxGreeting.

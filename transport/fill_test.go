@@ -19,7 +19,8 @@ var everyKind = []ownership.Message{
 	ownership.Confirm{}, ownership.ConfirmAck{}, ownership.Seal{}, ownership.SealAck{},
 	ownership.Install{}, ownership.Settled{}, ownership.SettledAck{}, ownership.Stuck{},
 	ownership.Acquire{}, ownership.Release{}, ownership.Answer{}, ownership.Heartbeat{},
-	ownership.HeartbeatAck{},
+	ownership.HeartbeatAck{}, ownership.Alter{}, ownership.Query{}, ownership.Report{},
+	ownership.Revoke{}, ownership.Notice{},
 }
 
 // newMessage makes a random message of the kind of m that may be sent.
@@ -82,6 +83,9 @@ func consistent(r *rand.Rand, p any) {
 		p.Chunks = p.Chunk + 1
 	case *ownership.Install:
 		p.Chunks = p.Chunk + 1
+	case *ownership.Mode:
+		p.Of = 1 + p.Of%ownership.Whole
+		p.Weight = 1 + p.Weight%p.Of
 	}
 }
 

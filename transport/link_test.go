@@ -266,7 +266,7 @@ func TestUnsendable(t *testing.T) {
 		a, b := start(t, p.node("a"), "a", node(1)), start(t, p.node("b"), "b", node(2))
 		a.Learn(2, "b")
 		a.say(2, 1)
-		big := &ownership.Record{Key: "k", Holders: make([]ownership.Holder, maxHolders)}
+		big := &ownership.Record{Key: "k", Holders: make([]ownership.Holder, ownership.MaxHolders)}
 		for i := range big.Holders {
 			big.Holders[i].Note = string(make([]byte, 256))
 		}

@@ -144,41 +144,74 @@ func (q *queue) drop() { *q = queue{} }
 // weight is about how much memory a message takes. A view is shared by all who
 // send or keep it, so it weighs nothing here.
 func weight(m ownership.Message) int {
-	const message, perRecord, perHolder, perItem = 256, 80, 100, 80
+	const message, perItem, perNumber = 384, 80, 8
 	n := message
-	rec := func(r *ownership.Record) {
-		if r == nil {
-			return
-		}
-		n += perRecord + len(r.Key)
-		for i := range r.Holders {
-			n += perHolder + len(r.Holders[i].Note)
-		}
-	}
 	switch m := m.(type) {
 	case ownership.Accept:
 		for i := range m.Writes {
-			n += perItem
-			rec(m.Writes[i].Record)
+			n += perItem + recordWeight(m.Writes[i].Record)
 		}
 	case ownership.SealAck:
 		for _, r := range m.Records {
-			rec(r)
+			n += recordWeight(r)
 		}
 	case ownership.Install:
 		for _, r := range m.Records {
-			rec(r)
+			n += recordWeight(r)
 		}
 	case ownership.Heartbeat:
 		n += perItem * len(m.Items)
 	case ownership.HeartbeatAck:
 		for i := range m.Items {
-			n += perItem * (1 + len(m.Items[i].Held))
+			n += perItem + perNumber*(len(m.Items[i].Held)+len(m.Items[i].Contended))
 		}
 	case ownership.Confirm:
 		n += perItem * len(m.Items)
 	case ownership.ConfirmAck:
 		n += perItem * len(m.Items)
+	case ownership.Alter:
+		n += len(m.Value)
+	case ownership.Report:
+		for i := range m.Keys {
+			n += keyWeight(&m.Keys[i])
+		}
+	case ownership.Notice:
+		n += perItem * len(m.Items)
 	}
 	return n
+}
+
+const (
+	recordSize = 80
+	holderSize = 140
+	waiterSize = 64
+)
+
+func recordWeight(r *ownership.Record) int {
+	if r == nil {
+		return 0
+	}
+	n := recordSize + len(r.Key) + valueWeight(r.Value)
+	for i := range r.Holders {
+		n += holderSize + len(r.Holders[i].Note)
+	}
+	return n
+}
+
+func keyWeight(k *ownership.KeyState) int {
+	n := recordSize + len(k.Key) + valueWeight(k.Value)
+	for i := range k.Holders {
+		n += holderSize + len(k.Holders[i].Note)
+	}
+	for i := range k.Queue {
+		n += waiterSize + len(k.Queue[i].Note)
+	}
+	return n
+}
+
+func valueWeight(v *ownership.Value) int {
+	if v == nil {
+		return 0
+	}
+	return 40 + len(v.Data)
 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -246,7 +247,7 @@ func TestOtherVersion(t *testing.T) {
 		if _, answer := greetAs(t, p, "a", newer); answer.verdict != verdictVersion || answer.version != version {
 			t.Errorf("answer %+v", answer)
 		}
-		if h := a.awaitHint(HintRefused, 9); !strings.Contains(h.Reason, "4 to 6") {
+		if h := a.awaitHint(HintRefused, 9); !strings.Contains(h.Reason, fmt.Sprintf("%d to %d", version+3, version+5)) {
 			t.Errorf("hint %+v", h)
 		}
 		newer.oldest = version

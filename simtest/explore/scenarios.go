@@ -144,7 +144,7 @@ var (
 
 // everything is every kind there is.
 var everything = func() (ks []ownership.Kind) {
-	for k := ownership.KindContact; k <= ownership.KindHeartbeatAck; k++ {
+	for k := ownership.KindContact; k <= ownership.KindNotice; k++ {
 		ks = append(ks, k)
 	}
 	return ks

@@ -49,6 +49,10 @@ func (m *machine) message(msg ownership.Message) string {
 		return fmt.Sprintf("%s %s term %d", name, request(k.Request), k.Term)
 	case ownership.Answer:
 		return name + answer(k)
+	case ownership.Alter:
+		return fmt.Sprintf("%s %s number %d: %s", name, request(k.Request), k.Number, alteration(k))
+	case ownership.Revoke:
+		return fmt.Sprintf("%s %s %q token %s", name, request(k.Request), k.Key, token(k.Token))
 	}
 	return fmt.Sprintf("%s%+v", name, msg)
 }
@@ -122,12 +126,23 @@ func records(rs []*ownership.Record, chunks int) (words string) {
 func request(r ownership.RequestID) string { return fmt.Sprintf("%d.%d", r.Client, r.Seq) }
 
 var outcomes = map[ownership.Outcome]string{ownership.OutcomeWaiting: "waiting", ownership.OutcomeMoved: "moved", ownership.OutcomeGranted: "granted",
-	ownership.OutcomeBusy: "busy", ownership.OutcomeGone: "gone", ownership.OutcomeReleased: "released", ownership.OutcomeNotHeld: "not held", ownership.OutcomeInvalid: "invalid"}
+	ownership.OutcomeBusy: "busy", ownership.OutcomeGone: "gone", ownership.OutcomeReleased: "released", ownership.OutcomeNotHeld: "not held", ownership.OutcomeInvalid: "invalid",
+	ownership.OutcomeCapacity: "other capacity", ownership.OutcomeAltered: "altered"}
+
+func alteration(a ownership.Alter) string {
+	switch a.What {
+	case ownership.AlterMode:
+		return a.Mode.String()
+	case ownership.AlterValue:
+		return fmt.Sprintf("value %q", a.Value)
+	}
+	return "no value"
+}
 
 func answer(a ownership.Answer) string {
 	words := fmt.Sprintf(" %s term %d: %s", request(a.Request), a.Term, outcomes[a.Outcome])
 	switch a.Outcome {
-	case ownership.OutcomeGranted:
+	case ownership.OutcomeGranted, ownership.OutcomeAltered:
 		words += " token " + token(a.Token)
 	case ownership.OutcomeBusy:
 		words += fmt.Sprintf(", %s has token %s", request(a.Holder.Request), token(a.Holder.Token))

@@ -54,7 +54,7 @@ func (m *model) explain(h History, ops []porcupine.Operation, timeout time.Durat
 			longest = order
 		}
 	}
-	s := m.init()
+	s := *m.init()
 	placed := map[int]bool{}
 	for _, i := range longest {
 		s, _ = m.next(s, &m.steps[i])
@@ -68,22 +68,22 @@ func (m *model) explain(h History, ops []porcupine.Operation, timeout time.Durat
 		}
 	}
 	_, why := m.next(s, &m.steps[stuck])
-	if why == "" { // it fits here, but an earlier answer came first
-		why = "no order reaches it in time"
+	if why.text == "" { // it fits here, but an earlier answer came first
+		why.text = "no order reaches it in time"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "key %q: no order explains what clients were told\n", h.Key)
-	fmt.Fprintf(&b, "  no place for %v: %s\n", m.steps[stuck].op, why)
+	fmt.Fprintf(&b, "  no place for %v: %s\n", m.steps[stuck].describe(), m.say(&s, why))
 	if len(longest) > 0 {
 		last := longest[max(0, len(longest)-4):]
 		fmt.Fprintf(&b, "  after %d steps of %d, the last of them:\n", len(longest), len(m.steps))
 		for _, i := range last {
-			fmt.Fprintf(&b, "    %v\n", m.steps[i].op)
+			fmt.Fprintf(&b, "    %v\n", m.steps[i].describe())
 		}
 	}
-	fmt.Fprintf(&b, "  then: %s", m.has(s.holder))
-	if s.holder >= 0 {
-		if u := m.calls[s.holder].unlock; u != nil {
+	fmt.Fprintf(&b, "  then: %s", m.describe(&s))
+	if len(s.holders) == 1 {
+		if u := m.holderCall(s.holders[0]).unlock; u != nil {
 			fmt.Fprintf(&b, ", and later: %v", *u)
 		}
 	}
@@ -104,8 +104,8 @@ func WriteVisualization(w io.Writer, h History, timeout time.Duration) error {
 	for _, o := range h.Ops {
 		end = max(end, o.Invoked, o.Returned)
 	}
-	for _, s := range m.sure {
-		notes = append(notes, porcupine.Annotation{Tag: "in every order", Start: int64(s.from), End: int64(s.to), Description: s.op.String()})
+	for _, o := range m.sure {
+		notes = append(notes, porcupine.Annotation{Tag: "in every order", Start: int64(o.Invoked), End: int64(o.Returned), Description: o.String()})
 	}
 	for _, g := range m.silent {
 		notes = append(notes, porcupine.Annotation{Tag: "may hold silently", Start: int64(g.from), End: int64(min(g.to, end)), Description: m.calls[g.call].lock.String()})

@@ -95,7 +95,7 @@ func TestWrong(t *testing.T) {
 			list(granted(1, 0, s, 5), granted(2, 2*s, 3*s, 6))},
 		{"two holders: the first had renewed", "until 15s at least",
 			list(granted(1, 0, s, 5), renew(1, 5*s, 6*s, Renewed), granted(2, 2*s, 12*s, 6))},
-		{"a later grant has a lower token", "the lower token 5 is not given yet",
+		{"a later grant has a lower token", "the lower token 5 of call 2 (client 2) is not given yet",
 			list(granted(1, 0, s, 6), unlock(1, s, 2*s, Released), granted(2, 3*s, 4*s, 5))},
 		{"one token twice", "one token for two",
 			list(granted(1, 0, s, 5), unlock(1, s, 2*s, Released), granted(2, 3*s, 4*s, 5))},
@@ -119,7 +119,7 @@ func TestWrong(t *testing.T) {
 			list(granted(1, 0, s, 5), granted(2, 9*s, 11*s, 6), renew(1, 12*s, 13*s, Renewed))},
 		{"renewed after it was released", "it does not hold the key: the key is free",
 			list(granted(1, 0, s, 5), unlock(1, s, 2*s, Released), renew(1, 3*s, 4*s, Renewed))},
-		{"Unlock says Held after somebody else got the lock", "it does not hold the key: call 2",
+		{"Unlock says Held after somebody else got the lock", "no place for call 2 (client 2) Lock, Granted token 6 [9s 11s]: call 1 (client 1) has it with token 5, until it is unlocked",
 			list(granted(1, 0, s, 5), granted(2, 9*s, 11*s, 6), unlock(1, 12*s, 13*s, Released))},
 		{"Unlock says not held while the lease lasts", "nothing can have ended its lock before 10s",
 			list(granted(1, 0, s, 5), unlock(1, 3*s, 5*s, NotHeld))},
@@ -186,7 +186,7 @@ func TestVisualization(t *testing.T) {
 
 // TestUnknown: a search that does not come to its end is not Ok.
 func TestUnknown(t *testing.T) {
-	if v, why := Check(generate(1, bench).history, -1); v != Unknown || !strings.Contains(why, "undecided") {
+	if v, why := Check(generate(1, bench).History, -1); v != Unknown || !strings.Contains(why, "undecided") {
 		t.Errorf("%v %s", v, why)
 	}
 }

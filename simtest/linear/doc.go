@@ -43,6 +43,19 @@
 //	                    may; an Unlock counts like GaveUp; a Lock may hold silently
 //	                    from its call on, and for ever.
 //	Pending             nothing: it rests on nothing.
+//	Denied{Capacity}    Capacity, between Lock and the event.
+//	Denied{Lease, Set}  the client's own doing (K10, K11). Refused if nothing was
+//	                    sent for it; else the Lock stays Open and is followed by an
+//	                    Unlock, Open, at the event: it may have held silently.
+//	Lost{Evicted, …}    Lost, of whatever cause but Missing.
+//	Altered             Done, with the new token of an Upgrade; OutcomeBusy is
+//	                    Conflict, OutcomeNotHeld NotHeld. Between Change and the
+//	                    event. A Change whose lock ended before stays Open.
+//	Unchange            the Change that it gives up: GaveUp, then.
+//	Looked              Done: a Read of the value, or an Inspect with all holders.
+//	                    Between Look and the event; of a watch each one, too.
+//	Evicted             Done or NotHeld. An Evict that was given up: GaveUp.
+//	Activated with Lost History.Lost, at that moment.
 //
 // # Ends
 //

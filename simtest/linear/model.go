@@ -12,10 +12,16 @@ import (
 // step is an operation of the model.
 type step struct {
 	kind     stepKind
-	call     int // index in model.calls
-	op       Op  // for people
+	index    int // in model.steps
+	call     int // index in model.calls; -1: a look
+	phase    int // change: which one it ends; evicted, gone: the first with the token
+	op       *Op
 	from, to time.Duration
-	silent   []silent // busy: the holds by others that nobody was told of and that overlap it
+	written  int      // wrote: index in model.writes; look: what a stale value can be
+	silent   []silent // the holds by others that nobody was told of and that overlap it
+	crowd    bool     // look: there are too many of these to tell who was seen
+	after    int      // the answer of the same watch before this one; -1: none
+	waits    []wait   // the others that may be in line then
 }
 
 type stepKind uint8
@@ -23,195 +29,120 @@ type stepKind uint8
 const (
 	grant stepKind = iota
 	busy
+	capacity
 	release
 	confirm
 	absent
+	changed  // Upgrade and Downgrade
+	conflict // an Upgrade is refused
+	wrote
+	refused // a change, since the lock is not held, or not all of the key
+	look
+	evicted // it was there to be evicted
+	gone    // nobody holds with the token of an Evict
+	forget  // History.Lost
 )
 
-// state is the lock. It is compared with ==.
-type state struct {
-	granted int           // how many of the tokens, in their order
-	holder  int           // the call, -1: none that was told
-	now     time.Duration // not earlier than this
-	shut    time.Duration // a silent holder keeps the next grant from being earlier
+// wait is a time in which a call, or the Upgrade of one, may be in line.
+type wait struct {
+	call     int
+	phase    int // of an Upgrade: the one that it ends, or in which it is not answered; -1: a Lock
+	weight   uint32
+	from, to time.Duration
 }
 
 // model is a history made ready for the search.
 type model struct {
-	calls  []*call
-	byRank []*call
-	silent []silent
-	steps  []step // those that must find a place
-	sure   []step // those that have one in every order
+	calls     []*call
+	phases    []phase
+	writes    []write
+	ranks     []rank
+	silent    []silent
+	steps     []step // those that must find a place
+	sure      []*Op  // those that have one in every order
+	holds     sureHolds
+	values    []sureValue
+	before    map[*Op]*Op       // of the answers to a watch
+	evictions map[uint64][]step // by token
+	wide      bool              // there is more than exclusive locks
+}
+
+// rank is a token in the order of all.
+type rank struct {
+	token uint64
+	op    *Op
+	call  int
 }
 
 // newModel returns what is wrong if the history contradicts itself.
 func newModel(h History) (*model, string) {
-	calls, why := gather(h)
+	calls, looks, why := gather(h)
 	if why != "" {
 		return nil, why
 	}
-	m := &model{calls: calls}
+	m := &model{calls: calls, before: map[*Op]*Op{}, evictions: map[uint64][]step{}, steps: make([]step, 0, len(h.Ops)/2+8), phases: make([]phase, 0, len(calls))}
+	if why := m.rank(); why != "" {
+		return nil, why
+	}
 	for n, c := range calls {
 		m.silent = append(m.silent, c.silences(n)...)
-		if c.lock.Outcome == Granted {
-			m.byRank = append(m.byRank, c)
+		if c.rank >= 0 {
+			m.plan(n, c)
 		}
 	}
-	slices.SortFunc(m.byRank, func(a, b *call) int { return cmp.Compare(a.lock.Token, b.lock.Token) })
-	for i, c := range m.byRank {
-		c.rank = i
-		if i > 0 && c.lock.Token == m.byRank[i-1].lock.Token {
-			return nil, fmt.Sprintf("one token for two: %v, and %v", m.byRank[i-1].lock, c.lock)
-		}
-	}
+	m.certainties(h.Lost)
 	for n, c := range calls {
 		m.add(n, c)
+	}
+	m.watches(looks)
+	for _, o := range looks {
+		if why := m.look(o); why != "" {
+			return nil, fmt.Sprintf("%v: %s", o, why)
+		}
+	}
+	for _, r := range m.ranks {
+		if list := m.evictions[r.token]; list != nil {
+			m.evict(list)
+		}
+	}
+	for _, at := range h.Lost {
+		m.steps = append(m.steps, step{kind: forget, call: -1, op: &Op{Invoked: at, Returned: at}, from: at, to: at})
+	}
+	m.wide = m.more()
+	if why := m.order(); why != "" {
+		return nil, why
 	}
 	return m, ""
 }
 
-func (m *model) add(n int, c *call) {
-	one := func(kind stepKind, o Op) {
-		s := step{kind: kind, call: n, op: o, from: o.Invoked, to: o.Returned}
-		if m.certain(s) {
-			m.sure = append(m.sure, s)
-			return
+// rank sorts the tokens that were given.
+func (m *model) rank() string {
+	for n, c := range m.calls {
+		if c.lock.Outcome != Granted {
+			continue
 		}
-		if kind == busy {
-			for _, g := range m.silent {
-				if g.call != n && g.from <= s.to && g.to >= s.from {
-					s.silent = append(s.silent, g)
-				}
+		m.ranks = append(m.ranks, rank{c.lock.Token, c.lock, n})
+		for _, o := range c.changes {
+			if o.Kind == Upgrade && o.Outcome == Done {
+				m.ranks = append(m.ranks, rank{o.Token, o, n})
 			}
 		}
-		m.steps = append(m.steps, s)
 	}
-	switch c.lock.Outcome {
-	case Granted:
-		one(grant, c.lock)
-	case Busy:
-		one(busy, c.lock)
-	}
-	for _, r := range c.renews {
-		switch r.Outcome {
-		case Renewed:
-			one(confirm, r)
-		case Missing:
-			one(absent, r)
+	slices.SortFunc(m.ranks, func(a, b rank) int { return cmp.Compare(a.token, b.token) })
+	for i, r := range m.ranks {
+		if r.op == m.calls[r.call].lock {
+			m.calls[r.call].rank = i
+		}
+		if i > 0 && r.token == m.ranks[i-1].token {
+			return fmt.Sprintf("one token for two: %v, and %v", m.ranks[i-1].op, r.op)
 		}
 	}
-	if u := c.unlock; u != nil && c.rank >= 0 {
-		switch {
-		case u.Outcome == Released:
-			one(release, *u)
-		case u.Outcome == NotHeld && !c.lost():
-			one(absent, *u)
-		}
-	}
+	return ""
 }
 
-// certain says that the step changes nothing and has a place in every order that
-// the others have: it overlaps a time at which its holder holds in all of them.
-func (m *model) certain(s step) bool {
-	switch s.kind {
-	case busy:
-		for _, c := range m.byRank {
-			if from, to := c.sure(); max(from, s.from) <= min(to, s.to) {
-				return true
-			}
-		}
-	case confirm:
-		from, to := m.calls[s.call].sure()
-		return max(from, s.from) <= min(to, s.to)
-	}
-	return false
-}
-
-func (m *model) init() state { return state{holder: -1} }
-
-// next takes a step as early as it can be: all that the state keeps of time are
-// lower bounds, so an earlier one never forbids more. It says why not, if not.
-func (m *model) next(s state, x *step) (state, string) {
-	at := max(s.now, x.from)
-	switch c := m.calls[x.call]; x.kind {
-	case grant:
-		if s.granted != c.rank {
-			return s, m.outOfOrder(s, c)
-		}
-		if s.holder >= 0 {
-			if at = max(at, m.calls[s.holder].ends); at > x.to {
-				return s, fmt.Sprintf("%s, until %v at least", m.has(s.holder), m.calls[s.holder].ends)
-			}
-		} else if at = max(at, s.shut); at > x.to {
-			return s, fmt.Sprintf("a busy before it needs a holder that was not told, until %v at least", s.shut)
-		}
-		s.granted, s.holder, s.shut = c.rank+1, x.call, 0
-	case release, confirm:
-		if s.holder != x.call {
-			return s, "it does not hold the key: " + m.has(s.holder)
-		}
-		if x.kind == release {
-			s.holder = -1
-		}
-	case absent:
-		if s.granted <= c.rank {
-			return s, "it was not granted yet"
-		}
-		if s.holder == x.call {
-			if at = max(at, c.ends); at > x.to {
-				return s, fmt.Sprintf("nothing can have ended its lock before %v", c.ends)
-			}
-			s.holder = -1
-		}
-	case busy:
-		if s.holder < 0 {
-			found, shut := false, Forever
-			start := Forever
-			for _, g := range x.silent {
-				if t := max(at, g.from); t <= min(x.to, g.to) {
-					found, start, shut = true, min(start, t), min(shut, g.ends)
-				}
-			}
-			if !found {
-				return s, "the key is free, and nobody can have held it without being told"
-			}
-			at, s.shut = start, max(s.shut, shut)
-		}
-	}
-	if at > x.to {
-		return s, fmt.Sprintf("what comes before it cannot be earlier than %v", at)
-	}
-	s.now = at
-	return s, ""
-}
-
-func (m *model) has(holder int) string {
-	if holder < 0 {
-		return "the key is free"
-	}
-	c := m.calls[holder]
-	return fmt.Sprintf("call %d (client %d) has it with token %d", c.lock.Call, c.lock.Client, c.lock.Token)
-}
-
-func (m *model) outOfOrder(s state, c *call) string {
-	if c.rank < s.granted {
-		return fmt.Sprintf("token %d was given before", m.byRank[s.granted-1].lock.Token)
-	}
-	return fmt.Sprintf("the lower token %d is not given yet, by %v", m.byRank[s.granted].lock.Token, m.byRank[s.granted].lock)
-}
-
-// porcupine is the model as the search wants it.
-func (m *model) porcupine() porcupine.Model {
-	return porcupine.Model{
-		Init: func() any { return m.init() },
-		Step: func(s, in, _ any) (bool, any) {
-			n, why := m.next(s.(state), in.(*step))
-			return why == "", n
-		},
-		DescribeOperation: func(in, _ any) string { return in.(*step).op.String() },
-		DescribeState:     func(s any) string { return m.has(s.(state).holder) },
-	}
+// ranked is the place of a token among those that were given, or where it would be.
+func (m *model) ranked(token uint64) (int, bool) {
+	return slices.BinarySearchFunc(m.ranks, token, func(r rank, t uint64) int { return cmp.Compare(r.token, t) })
 }
 
 // operations puts the steps into as few lanes as show no two at once.
@@ -223,6 +154,7 @@ func (m *model) operations() []porcupine.Operation {
 	ops := make([]porcupine.Operation, len(m.steps))
 	for i := range m.steps {
 		s := &m.steps[i]
+		s.index = i
 		lane := slices.IndexFunc(lanes, func(until time.Duration) bool { return until < s.from })
 		if lane < 0 {
 			lane = len(lanes)
@@ -231,5 +163,41 @@ func (m *model) operations() []porcupine.Operation {
 		lanes[lane] = s.to
 		ops[i] = porcupine.Operation{ClientId: lane, Input: s, Call: int64(s.from), Return: int64(s.to)}
 	}
+	m.link()
 	return ops
+}
+
+// link puts the answers of a watch one after the other.
+func (m *model) link() {
+	for i := range m.steps {
+		m.steps[i].after = -1
+	}
+	if len(m.before) == 0 {
+		return
+	}
+	index := map[*Op]int{}
+	for i := range m.steps {
+		if m.steps[i].kind == look {
+			index[m.steps[i].op] = i
+		}
+	}
+	for i := range m.steps {
+		s := &m.steps[i]
+		if s.kind == look && m.before[s.op] != nil {
+			s.after = index[m.before[s.op]]
+		}
+	}
+}
+
+// porcupine is the model as the search wants it.
+func (m *model) porcupine() porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return m.init() },
+		Step: func(s, in, _ any) (bool, any) {
+			return m.search(s.(*state), in.(*step))
+		},
+		Equal:             func(a, b any) bool { return a.(*state).equal(b.(*state)) },
+		DescribeOperation: func(in, _ any) string { return in.(*step).describe() },
+		DescribeState:     func(s any) string { return m.describe(s.(*state)) },
+	}
 }

@@ -26,7 +26,7 @@ var groups = []Mutation{
 		Needs: "RenewAck of epoch e late, arriving after e+1 is known",
 		Redundant: "a lease is kept over a view change anyway. Who answered at e had not accepted e+1, all the less e+2: so a lease that rests on it ends " +
 			"within MembershipTTL after e+2 is decided, which is all that V4 promises",
-		Edits: []Edit{{"membership.go", "m.Epoch != c.view.Epoch || m.Sent.time() > c.now", "m.Sent.time() > c.now"}},
+		Edits: []Edit{{"membership.go", "m.Epoch != c.view.Epoch || m.Sent == 0 ||", "m.Sent == 0 ||"}},
 	},
 	{
 		Rule: "L1", Name: "one voter is enough",
@@ -138,8 +138,8 @@ var groups = []Mutation{
 		Why:   "an owner that was replaced says busy of a lock that has been released at the new one",
 		Needs: "the old owner cut off with a client that tries, its lease still running; on the other side the holder's Unlock is answered. MembershipTTL long against the time of a view change. Check: busy is linearizable",
 		Edits: []Edit{{
-			"serve.go", "c.close(o, r, OutcomeBusy)\n\t\tc.answerByRound(o, r, false)",
-			"c.close(o, r, OutcomeBusy)\n\t\tc.answerByWrite(o, from, at, Answer{Request: r.id, Outcome: OutcomeBusy, Holder: r.busy.Holders[0], Echo: r.sent})\n\t\tc.release(o)",
+			"serve.go", "c.close(o, r, outcome)\n\tc.answerByRound(o, r, false)",
+			"c.close(o, r, outcome)\n\tc.answerByWrite(o, r.from, c.now, Answer{Request: r.id, Outcome: outcome, Holder: r.busy.Holders[0], Echo: r.sent})\n\tc.release(o)",
 		}},
 	},
 	{

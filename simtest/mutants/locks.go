@@ -12,7 +12,7 @@ var locks = []Mutation{
 		Rule: "K1", Name: "a copy of a granted TryLock is told busy",
 		Why:   "the caller goes without the lock that it has, and nobody else gets it until the lease ends",
 		Needs: "a TryLock's Acquire doubled, or its first Answer lost. Check: busy is linearizable, the caller itself not counted as the holder",
-		Edits: []Edit{{"serve.go", "t.touch(LeaseID{r.id.Client, r.lease}, at)", `t.touch(LeaseID{r.id.Client, r.lease}, at)
+		Edits: []Edit{{"serve.go", "t.touch(LeaseID{r.id.Client, r.lease}, from, at)", `t.touch(LeaseID{r.id.Client, r.lease}, from, at)
 			if m.Try {
 				c.answerByWrite(o, from, at, Answer{Request: r.id, Outcome: OutcomeBusy, Holder: t.keys[r.key].record.Holders[0]})
 				c.release(o)
@@ -73,8 +73,8 @@ var locks = []Mutation{
 		Why:   "the key goes for a TTL each to every waiter of a client that is gone",
 		Needs: "a client with several requests queued for one key crashes; others wait behind. Check: no grant is written for a client that crashed more than TTL(1+d) and a delay ago; or a bound of one TTL on how long a dead client's waiters hold up a key",
 		Edits: []Edit{
-			{"locks.go", "return c.now >= r.heard.add(c.view.Params.given(r.ttl))", "return false"},
-			{"locks.go", "c.grant(o, k, r)\n\t\treturn true", "r.heard = c.now\n\t\tc.grant(o, k, r)\n\t\treturn true"},
+			{"locks.go", "return c.now >= c.waitsUntil(r) }", "return false }"},
+			{"grants.go", "c.leaseAdd(o, r)\n}", "r.heard = c.now\n\tc.leaseAdd(o, r)\n}"},
 		},
 	},
 	{
@@ -87,13 +87,13 @@ var locks = []Mutation{
 		Rule: "K2", Name: "last come, first served",
 		Why:   "waiters are passed by those who came later",
 		Needs: "three waiters for one key, a calm network. Check: tickets are granted in order",
-		Edits: []Edit{{"locks.go", "for i > 0 && r.ticket.before(k.queue[i-1].ticket) {", "for i > 0 {"}},
+		Edits: []Edit{{"grants.go", "for i > 0 && r.ticket.before(k.queue[i-1].ticket) {", "for i > 0 {"}},
 	},
 	{
 		Rule: "K2", Name: "a ticket is not kept",
 		Why:   "who comes to a new owner after the grace is last, however long it has waited",
 		Needs: "a held key with a queue over a change of the owner, one old waiter that learns the view more than MembershipTTL/8 after activation, newcomers before it. Check: tickets are granted in order among waiters that are queued at this owner",
-		Edits: []Edit{{"locks.go", "if r.ticket.isZero() || r.ticket.Term > o.term {", "{"}},
+		Edits: []Edit{{"grants.go", "if r.ticket.isZero() || r.ticket.Term > o.term {", "{"}},
 	},
 	{
 		Rule: "K3", Name: "owner expires early",
@@ -133,17 +133,17 @@ var locks = []Mutation{
 		Rule: "K4", Name: "an open request's token is released",
 		Why:   "the client releases what it is about to adopt when the answer comes, and believes in it",
 		Needs: "a client with a held lock and an open request of the same TTL in one partition; the grant's Answer later than the HeartbeatAck that lists it (jitter, loss of Answer, short TTL); another waiting",
-		Edits: []Edit{{"heartbeat.go", "if c.client.bySeq[l.Seq] == nil {", "if h := c.client.bySeq[l.Seq]; h == nil || h.state != holdHeld {"}},
+		Edits: []Edit{{"heartbeat.go", "if c.client.bySeq[seq] == nil {", "if h := c.client.bySeq[seq]; h == nil || h.state != holdHeld {"}},
 	},
 	{
 		Rule: "K4", Name: "a released token is adopted",
 		Why:    "a lock that its program gave up is held again since the owner lists it",
 		Needs:  "Unlock of one of two locks of one lease, its Release lost or late, a heartbeat of the other meanwhile. Check: no Granted after Unlock; convergence",
 		Assert: "I15",
-		Edits: []Edit{{"heartbeat.go", "if c.client.bySeq[l.Seq] == nil {", `if h := c.client.bySeq[l.Seq]; h != nil && h.state != holdHeld {
-			c.adopt(h, Answer{Token: l.Token, Echo: item.Echo})
+		Edits: []Edit{{"heartbeat.go", "if c.client.bySeq[seq] == nil {", `if h := c.client.bySeq[seq]; h != nil && h.state != holdHeld {
+			c.adopt(h, Answer{Token: max(h.token, 1), Echo: item.Echo})
 		}
-		if c.client.bySeq[l.Seq] == nil {`}},
+		if c.client.bySeq[seq] == nil {`}},
 	},
 	{
 		Rule: "K4", Name: "what was granted since is missing",
@@ -152,19 +152,19 @@ var locks = []Mutation{
 		Edits: []Edit{{"heartbeat.go", "case h.since >= item.Beat:", "case false:"}},
 	},
 	{
-		Rule: "K4", Name: "plain xor of tokens as digest",
-		Why:   "two sets of the same number of tokens look the same, and a lock that is missing is renewed",
+		Rule: "K4", Name: "plain xor of numbers as digest",
+		Why:   "two sets of the same number of locks look the same, and a lock that is missing is renewed",
 		Needs: "an owner that has lost two locks that the client believes in, and has two others of the same lease",
 		Redundant: "an owner keeps what a client believes in (K3, T4, T6), so it can only have more, and the count shows that. A heartbeat that a Release overtook " +
 			"may seem to match, but renews nothing granted after it was sent, and the next one is right. The mix guards against faults of other rules",
-		Edits: []Edit{{"locks.go", "x := keyHash(key) + ", "if key != \"\" {\n\t\treturn uint64(t)\n\t}\n\tx := keyHash(key) + "}},
+		Edits: []Edit{{"locks.go", "x := keyHash(key) + ", "if key != \"\" {\n\t\treturn seq\n\t}\n\tx := keyHash(key) + "}},
 	},
 	{
 		Rule: "K5", Name: "a TTL above MaxTTL",
 		Why:   "a holder outlives the wait of T6",
 		Needs: "calls with TTL above MaxTTL in the workload. Check: they end with Invalid; or a whole group lost with such a holder",
 		Edits: []Edit{
-			{"client.go", "case in.TTL <= 0 || in.TTL > params.MaxTTL:", "case in.TTL <= 0:"},
+			{"client.go", "in.TTL <= 0 || in.TTL > params.MaxTTL)", "in.TTL <= 0)"},
 			{"serve.go", "m.TTL > 0 && m.TTL <= c.view.Params.MaxTTL &&", "m.TTL > 0 &&"},
 		},
 	},
@@ -173,6 +173,6 @@ var locks = []Mutation{
 		Why:    "tokens fall when a key goes to an owner whose clock is behind",
 		Needs:  "a change of the owner between nodes whose clocks differ (Offset), grants of one key before and after",
 		Assert: "I9",
-		Edits:  []Edit{{"locks.go", "token := makeToken(o.term, o.count)", "token := Token(c.now)"}},
+		Edits:  []Edit{{"grants.go", "token := makeToken(o.term, o.count)", "token := Token(c.now)"}},
 	},
 }

@@ -46,7 +46,7 @@ func (m Mutation) ID() string { return m.Rule + ": " + m.Name }
 // Table lists all mutations in the order of the specification.
 func Table() []Mutation {
 	var all []Mutation
-	for _, m := range slices.Concat(views, founding, groups, takeover, locks) {
+	for _, m := range slices.Concat(views, founding, groups, takeover, locks, modes, sessions) {
 		if m.Assert == "" {
 			all = append(all, m)
 			continue
@@ -72,7 +72,7 @@ func Baselines() []Mutation {
 // With these an owner buffers four writes and a chunk holds one key, so that
 // snapshots and states of many chunks occur in a world of few keys.
 var (
-	smallBuffer = Edit{"owner.go", "bufferMax = 4096", "bufferMax = 4"}
+	smallBuffer = Edit{"owner.go", "bufferMax   = 4096", "bufferMax   = 4"}
 	smallChunks = Edit{"replica.go", "chunkBytes = 128 << 10", "chunkBytes = 1"}
 )
 

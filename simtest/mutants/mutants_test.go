@@ -44,7 +44,7 @@ var required = []string{
 	"K1: a grant is adopted for a closed request", "K1: an unawaited grant is not given back",
 	"K2: a lost waiter is kept and granted", "K2: no grace", "K2: last come, first served",
 	"K3: owner expires early", "K3: holder's deadline from when the grant came",
-	"K4: an open request's token is released", "K4: a released token is adopted", "K4: plain xor of tokens as digest",
+	"K4: an open request's token is released", "K4: a released token is adopted", "K4: plain xor of numbers as digest",
 	"K5: a TTL above MaxTTL", "tokens: from the owner's clock",
 }
 

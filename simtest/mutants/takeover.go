@@ -90,7 +90,7 @@ var takeover = []Mutation{
 		Rule: "T4", Name: "no full TTL at take-over",
 		Why:   "a new owner expires the leases of holders that could not renew in the meantime",
 		Needs: "a lock held and another waiting for it when its owner goes; the holder's first heartbeat to the new owner later than 1 % of the TTL after activation",
-		Edits: []Edit{{"locks.go", "ttl: h.TTL, heard: c.now, name", "ttl: h.TTL, heard: c.now.add(-h.TTL), name"}},
+		Edits: []Edit{{"locks.go", "ttl: h.TTL, heard: c.now, came", "ttl: h.TTL, heard: c.now.add(-h.TTL), came"}},
 	},
 	{
 		Rule: "T4", Name: "timers shared between partitions",

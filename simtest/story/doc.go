@@ -12,11 +12,13 @@
 //	                 family: views, membership, group, locks (see [FamilyOf])
 //	arrow into an ×  a lost message; the reason stands beside its name
 //	dashed arrow     a duplicate
-//	arrow, no head   still under way at the end of the run; a mere stub if there are
+//	arrow, no head   still under way at the end of the run; short if there are
 //	                 many
-//	bar in a lane    a lock that this node believes it holds, with key and token
+//	bar in a lane    a lock that this node believes it holds, with key and token; a
+//	                 pale one takes only a part of its key
 //	solid red bar    a hold that is part of the violation
-//	red bridge       two nodes hold one key, for as long as it reaches
+//	red bridge       two nodes hold one key, which has no room for both, for as long
+//	                 as it reaches
 //	hatched lane     the node is crashed; dotted amber lane: it is paused; no lane:
 //	                 it does not run yet
 //	strip beside a   something else that lasts: a cut link, a clogged one, a lie, …

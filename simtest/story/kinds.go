@@ -51,6 +51,11 @@ var kinds = map[string]kind{
 	"Answer":       {Family: Locks},
 	"Heartbeat":    {Family: Locks, Routine: true},
 	"HeartbeatAck": {Family: Locks, Routine: true},
+	"Alter":        {Family: Locks},
+	"Query":        {Family: Locks, Routine: true}, // a watch asks each second
+	"Report":       {Family: Locks},
+	"Revoke":       {Family: Locks},
+	"Notice":       {Family: Locks},
 }
 
 // FamilyOf returns the family of a kind of message.

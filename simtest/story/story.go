@@ -49,23 +49,35 @@ type HoldEnd string
 
 // The ends of a hold.
 const (
-	Held     HoldEnd = "" // it did not, within the run
+	Held     HoldEnd = ""       // it did not, within the run
+	Changed  HoldEnd = "change" // it goes on in another mode
 	Unlock   HoldEnd = "unlock"
 	Lost     HoldEnd = "lost"
 	Crash    HoldEnd = "crash"
 	Deadline HoldEnd = "deadline"
 )
 
-// Hold is a time in which a node believes that it holds a lock. Holds of one key
-// that overlap are found and drawn as a violation, with Bad or without.
+// Hold is a time in which a node believes that it holds a lock in one mode. Holds of
+// one key that overlap, and have no room beside each other, are found and drawn as a
+// violation, with Bad or without.
 type Hold struct {
 	Lane  int           `json:"lane"`
 	Key   string        `json:"key"`
 	Token string        `json:"token,omitempty"`
+	Mode  string        `json:"mode,omitempty"` // "shared", "2/5"; "": it takes all of the key
 	From  time.Duration `json:"from"`
 	To    time.Duration `json:"to,omitempty"` // 0: the end of the run
 	End   HoldEnd       `json:"end,omitempty"`
 	Bad   bool          `json:"bad,omitempty"` // part of the violation
+
+	// Weight of Of is how much of the key it takes. 0: all.
+	Weight uint64 `json:"-"`
+	Of     uint64 `json:"-"`
+}
+
+// besides says that two holds of one key have room beside each other.
+func (h Hold) besides(o Hold) bool {
+	return h.Of == o.Of && h.Weight > 0 && o.Weight > 0 && h.Weight+o.Weight <= h.Of
 }
 
 // MarkKind is what kind of a moment it is.
@@ -123,8 +135,8 @@ type Overlap struct {
 	To   time.Duration `json:"to"`
 }
 
-// Overlaps returns every pair of holds of one key that overlap, in the order in
-// which they begin to.
+// Overlaps returns every pair of holds of one key that overlap and have no room
+// beside each other, in the order in which they begin to.
 func (s *Story) Overlaps() []Overlap {
 	end := s.end()
 	until := func(h Hold) time.Duration {
@@ -144,7 +156,7 @@ func (s *Story) Overlaps() []Overlap {
 		h := s.Holds[i]
 		still := slices.DeleteFunc(open[h.Key], func(j int) bool { return until(s.Holds[j]) <= h.From })
 		for _, j := range still {
-			if to := min(until(s.Holds[j]), until(h)); to > h.From {
+			if to := min(until(s.Holds[j]), until(h)); to > h.From && !h.besides(s.Holds[j]) {
 				found = append(found, Overlap{A: j, B: i, From: h.From, To: to})
 			}
 		}

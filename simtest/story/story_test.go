@@ -147,6 +147,9 @@ func TestKindsAreAll(t *testing.T) {
 
 func TestOverlaps(t *testing.T) {
 	hold := func(key string, from, to time.Duration) Hold { return Hold{Key: key, From: from, To: to} }
+	part := func(key string, weight uint64, from time.Duration) Hold {
+		return Hold{Key: key, From: from, To: 9, Mode: "some", Weight: weight, Of: 5}
+	}
 	for _, c := range []struct {
 		name  string
 		holds []Hold
@@ -158,6 +161,9 @@ func TestOverlaps(t *testing.T) {
 		{"not in order", []Hold{hold("k", 2, 6), hold("k", 1, 5)}, []Overlap{{1, 0, 2, 5}}},
 		{"to the end", []Hold{hold("k", 1, 0), hold("k", 8, 9)}, []Overlap{{0, 1, 8, 9}}},
 		{"three", []Hold{hold("k", 1, 9), hold("k", 2, 4), hold("k", 3, 5)}, []Overlap{{0, 1, 2, 4}, {0, 2, 3, 5}, {1, 2, 3, 4}}},
+		{"room for both", []Hold{part("k", 1, 2), part("k", 2, 3)}, nil},
+		{"no room", []Hold{part("k", 3, 2), part("k", 3, 3)}, []Overlap{{0, 1, 3, 9}}},
+		{"one takes all", []Hold{part("k", 1, 2), hold("k", 3, 5)}, []Overlap{{0, 1, 3, 5}}},
 		{"no time at all", []Hold{hold("k", 1, 9), hold("k", 2, 2)}, nil},
 	} {
 		if got := (&Story{Holds: c.holds, End: 10}).Overlaps(); !reflect.DeepEqual(got, c.want) {

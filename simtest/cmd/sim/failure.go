@@ -14,8 +14,9 @@ const shrinkRuns = 1500
 
 // one plays a seed by itself. One that fails is cut down, and written to a file
 // with what it takes to play it again.
-func (f *flags) one(seed uint64, classes []string) (bool, error) {
-	r := simtest.PlayAll(seed, simtest.Options{Faults: classes, Record: true})
+func (f *flags) one(seed uint64, run simtest.Options) (bool, error) {
+	run.Record = true
+	r := simtest.PlayAll(seed, run)
 	if len(r.Failures) == 0 {
 		fmt.Printf("seed %d is fine: %d events, %v simulated, %d grants, %d views, %d faults\n", seed, r.Events, r.Simulated, r.Grants, r.Views, r.Faults)
 		return true, f.draw(r.Trace, fmt.Sprintf("go run ./simtest/cmd/sim -seed %d", seed))

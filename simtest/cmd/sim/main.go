@@ -5,6 +5,7 @@
 //	sim -seeds 5000             so many seeds; -first says from which on
 //	sim -for 10m                as many as fit
 //	sim -faults crash,pause     only these classes of faults (-faults list names them)
+//	sim -habits readers,values  only these habits of clients (-habits list names them)
 //	sim -goals                  also how often each situation occurred
 //	sim -seed 4711              one seed
 //	sim -replay 4711.trace      a run that was written to a file
@@ -41,7 +42,8 @@ import (
 type flags struct {
 	seeds, first, seed uint64
 	dur                time.Duration
-	faults, replay     string
+	faults, habits     string
+	replay             string
 	html, out          string
 	workers            int
 	untilFailure       bool
@@ -58,6 +60,7 @@ func main() {
 	flag.Uint64Var(&f.first, "first", 1, "the first seed")
 	flag.DurationVar(&f.dur, "for", 0, "play seeds for so long; with -mutations and -explore: how long each one takes at most")
 	flag.StringVar(&f.faults, "faults", "", "the fault `classes` that may be on, separated by commas; list names them")
+	flag.StringVar(&f.habits, "habits", "", "the `habits` that clients may have, separated by commas; list names them, none is for plain clients")
 	flag.Uint64Var(&f.seed, "seed", 0, "play this seed alone")
 	flag.StringVar(&f.replay, "replay", "", "play this trace `file`")
 	flag.StringVar(&f.html, "html", "", "draw the run of -seed or -replay, or else the last failure, into this `file`")
@@ -92,12 +95,15 @@ func main() {
 }
 
 func (f *flags) run() (bool, error) {
-	classes, err := f.classes()
+	opt, err := f.options()
 	switch {
 	case err != nil:
 		return false, err
 	case f.faults == "list":
 		fmt.Println(strings.Join(simtest.Classes(), "\n"))
+		return true, nil
+	case f.habits == "list":
+		fmt.Println(strings.Join(simtest.Habits(), "\n"))
 		return true, nil
 	case f.mutations:
 		return true, mutants.Main(os.Stdout, mutants.Options{Only: f.only, Starts: f.starts, For: f.dur, Seeds: f.seeds, Parallel: f.workers, Markdown: f.table})
@@ -107,27 +113,38 @@ func (f *flags) run() (bool, error) {
 	case f.replay != "":
 		return f.replayFile()
 	case f.seed != 0:
-		return f.one(f.seed, classes)
+		return f.one(f.seed, opt)
 	}
-	return f.soak(classes)
+	return f.soak(opt)
 }
 
-func (f *flags) classes() ([]string, error) {
-	if f.faults == "" || f.faults == "list" {
+// options are what the flags say of each run.
+func (f *flags) options() (opt simtest.Options, err error) {
+	if opt.Faults, err = names(f.faults, "fault class", "faults", simtest.Classes()); err == nil {
+		opt.Habits, err = names(f.habits, "habit", "habits", simtest.Habits())
+	}
+	return opt, err
+}
+
+// names are those that a flag lists, nil if it lists none.
+func names(list, what, flag string, known []string) ([]string, error) {
+	if list == "" || list == "list" {
 		return nil, nil
 	}
-	known := "," + strings.Join(simtest.Classes(), ",") + ","
-	names := strings.Split(f.faults, ",")
-	for _, n := range names {
-		if !strings.Contains(known, ","+n+",") {
-			return nil, fmt.Errorf("no fault class is named %q; -faults list names them", n)
+	if list == "none" {
+		return []string{}, nil
+	}
+	all := strings.Split(list, ",")
+	for _, n := range all {
+		if !slices.Contains(known, n) {
+			return nil, fmt.Errorf("no %s is named %q; -%s list names them", what, n, flag)
 		}
 	}
-	return names, nil
+	return all, nil
 }
 
-func (f *flags) soak(classes []string) (bool, error) {
-	opt := simtest.SoakOptions{First: f.first, Seeds: f.seeds, For: f.dur, Faults: classes, Workers: f.workers, UntilFailure: f.untilFailure}
+func (f *flags) soak(run simtest.Options) (bool, error) {
+	opt := simtest.SoakOptions{First: f.first, Seeds: f.seeds, For: f.dur, Faults: run.Faults, Habits: run.Habits, Workers: f.workers, UntilFailure: f.untilFailure}
 	if f.untilFailure {
 		opt.Workers = max(1, f.workers)
 	} else {
@@ -156,7 +173,7 @@ func (f *flags) soak(classes []string) (bool, error) {
 		}
 	}
 	good := len(s.Failed) == 0
-	if missed := s.Goals.Missed(); len(missed) > 0 && s.Seeds >= simtest.GoalSeeds && classes == nil {
+	if missed := s.Goals.Missed(); len(missed) > 0 && s.Seeds >= simtest.GoalSeeds && run.Faults == nil && run.Habits == nil {
 		good = false
 		fmt.Printf("never reached: %s\n", strings.Join(missed, "; "))
 	}
@@ -165,7 +182,7 @@ func (f *flags) soak(classes []string) (bool, error) {
 			fmt.Printf("… and %d more seeds failed\n", len(s.Failed)-i)
 			break
 		}
-		if _, err := f.one(r.Seed, classes); err != nil {
+		if _, err := f.one(r.Seed, run); err != nil {
 			return false, err
 		}
 	}

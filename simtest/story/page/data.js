@@ -97,7 +97,7 @@ function duration(d) {
 // Items as text. name is a line, about are rows for the panel.
 const ENDS = {unlock: 'unlocked', lost: 'lost', crash: 'crashed', deadline: 'deadline'};
 const SPAN_ENDS = {absent: 'starts', crashed: 'starts again', paused: 'runs again', cut: 'cut ends', clogged: 'clog ends', held: 'let go'};
-const withToken = h => h.key + (h.token ? ' #' + h.token : '');
+const withToken = h => h.key + (h.mode ? ' ' + h.mode : '') + (h.token ? ' #' + h.token : '');
 
 function spanName(s) {
   const others = s.others.map(laneName).join(' ');

@@ -244,7 +244,9 @@ function drawSpan(s) {
 function drawHold(hold) {
   const l = L.lanes[L.at.get(hold.lane)], w = l.slotWidth - 2, x = l.x0 + 4 + hold.slot * l.slotWidth, h = Math.max(3, hold.y1 - hold.y0);
   ctx.fillStyle = hold.bad ? colors.bad : colors.hold;
+  ctx.globalAlpha = hold.data.mode && !hold.bad ? 0.4 : 1;
   ctx.fillRect(x, hold.y0, w, h);
+  ctx.globalAlpha = 1;
   ctx.strokeStyle = lit(hold) ? colors.select : hold.bad ? colors.bad : colors.holdline;
   ctx.lineWidth = lit(hold) ? 4 : hold.bad ? 2 : 1.2;
   ctx.strokeRect(x, hold.y0, w, h);

@@ -242,6 +242,7 @@ function legend() {
   add(sample('locks', false, true), 'lost on the way');
   add(sample('locks', true), 'a duplicate');
   add(bar(colors.hold, colors.holdline), 'the node holds a lock');
+  if (holds.some(h => h.data.mode)) add(bar(colors.bg, colors.holdline), 'it holds a part of one');
   add(bar(colors.bad, colors.bad), 'part of the violation');
   add(bar(colors.badbg, colors.badbg), 'two holders of one key');
   add(bar(colors.amber, colors.fault, patterns.pause), 'paused');
