@@ -108,6 +108,9 @@ func (ch *Checker) checkHeir(c, from *Call) {
 	}
 	mine, of := weightOf(c.Mode)
 	for _, o := range ch.open {
+		if o.Node.outside { // its place in line was given up
+			continue
+		}
 		if weight, capacity := weightOf(o.Mode); capacity == of && mine+weight <= of {
 			continue // it may have got it too, and is about to hear of it
 		}
