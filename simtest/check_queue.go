@@ -106,18 +106,21 @@ func (ch *Checker) checkHeir(c, from *Call) {
 	if from == nil || c.Token < from.Token || ch.lastView > from.Unlock || !ch.atPeace(from.Unlock) {
 		return
 	}
-	mine, of := weightOf(c.Mode)
+	var heir *Call // the first of that name; one that is cut off for good is in line no more
 	for _, o := range ch.open {
-		if o.Node.outside { // its place in line was given up
-			continue
-		}
-		if weight, capacity := weightOf(o.Mode); capacity == of && mine+weight <= of {
-			continue // it may have got it too, and is about to hear of it
-		}
-		if o != c && o.Node.Name == from.Heir && o.Key == c.Key && o.Queued != 0 && o.Queued < from.Unlock && o.Unlock == 0 && o.Granted == 0 && !o.Node.Crashed {
-			ch.fail("queue", []*Call{from, o, c}, "%s got %q, which %s let go for %s, who waits since %v", c.Node, c.Key, from.Node, o.Node, o.Queued)
+		if o != c && o.Node.Name == from.Heir && o.Key == c.Key && o.Queued != 0 && o.Queued < from.Unlock && o.Unlock == 0 && o.Granted == 0 &&
+			!o.Node.Crashed && !o.Node.outside && (heir == nil || o.Invoked < heir.Invoked) {
+			heir = o
 		}
 	}
+	if heir == nil {
+		return
+	}
+	mine, of := weightOf(c.Mode)
+	if weight, capacity := weightOf(heir.Mode); capacity == of && mine+weight <= of {
+		return // it may have got it too, and is about to hear of it
+	}
+	ch.fail("queue", []*Call{from, heir, c}, "%s got %q, which %s let go for %s, who waits since %v", c.Node, c.Key, from.Node, heir.Node, heir.Queued)
 }
 
 // checkRun: K7: of those at the head of the line all that fit are granted together.
