@@ -223,7 +223,7 @@ func (ch *Checker) lostLock(c *Call, e ownership.Lost) {
 	ch.Goals.lost(e.Cause)
 	// An answered grant is not forgotten while a write quorum of its group lives:
 	// only a start without holders (T6) may let a lock be missing at its owner.
-	if e.Cause == ownership.LostMissing && !ch.Wild && ch.lostSince(c) < c.Granted && !c.evicted {
+	if e.Cause == ownership.LostMissing && !ch.Wild && !ch.mayBeForgotten(c) && !c.evicted {
 		ch.fail("memory", []*Call{c}, "%s: the owner of %q has forgotten the grant of token %s", c.Node, c.Key, tokenText(c.Token))
 	}
 	ch.lostByEviction(c, e)
@@ -231,11 +231,6 @@ func (ch *Checker) lostLock(c *Call, e ownership.Lost) {
 	if e.Cause != ownership.LostExpired && e.Cause != ownership.LostLease {
 		ch.opened(k, c)
 	}
-}
-
-// lostSince is when the state of a call's partition was last lost (T6).
-func (ch *Checker) lostSince(c *Call) time.Duration {
-	return ch.lost[partitionOf(c.Key, c.Node.Config.Params)]
 }
 
 func (ch *Checker) released(c *Call, e ownership.Released) {
@@ -255,7 +250,7 @@ func (ch *Checker) released(c *Call, e ownership.Released) {
 		ch.Goals.Reach("cancelled")
 		ch.checkRoom(ch.keys[c.Key])
 	}
-	if c.Believed && !e.Held && !ch.Wild && c.Node.Local() < c.Deadline && ch.lostSince(c) < c.Granted && !c.evicted {
+	if c.Believed && !e.Held && !ch.Wild && c.Node.Local() < c.Deadline && !ch.mayBeForgotten(c) && !c.evicted {
 		ch.fail("memory", []*Call{c}, "%s unlocked %q (token %s) before its deadline and was told that it held nothing", c.Node, c.Key, tokenText(c.Token))
 	}
 }

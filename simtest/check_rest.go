@@ -194,7 +194,7 @@ func (ch *Checker) keptIn(p ownership.Partition) (held, holders, valued int) {
 			held++
 		}
 		if slices.ContainsFunc(k.writes, func(a *Alteration) bool {
-			return a.What == ownership.AlterValue && (a.Answered == 0 || a.Outcome == ownership.OutcomeAltered)
+			return a.What == ownership.AlterValue && ch.mayBeDone(a)
 		}) {
 			valued++
 		}
