@@ -92,9 +92,6 @@ func (a *Alteration) isUp() bool {
 	return a.What == ownership.AlterMode && a.Mode == ownership.Exclusive
 }
 
-// pending says that it may still be carried out, or may have been without a word.
-func (a *Alteration) pending() bool { return a.Answered == 0 }
-
 // waits says that its answer is to come.
 func (a *Alteration) waits() bool {
 	return a.Answered == 0 && a.GivenUp == 0 && a.Call.Ended == 0 && a.Call.Unlock == 0

@@ -55,6 +55,7 @@ type Checker struct {
 	serving              ownership.MeshID                       // the mesh that serves
 	healedAt             time.Duration                          // 0: not yet
 	restedAt             time.Duration                          // when it was last at rest after that; 0: not yet
+	emptyAt              time.Duration                          // when it last was, and nobody held anything
 	disturbed            time.Duration                          // when something was last done but lock and unlock
 	rested, restedBefore *ownership.View                        // in which it was at rest at the last Rests
 	heard                func(*Call, ownership.Event)           // is told what a client was told of a call

@@ -74,6 +74,7 @@ func (ch *Checker) changed(a *Alteration, e ownership.Altered) {
 	}
 	c.noteMode()
 	ch.exclusion(k, c, "changed to")
+	ch.checkRoom(k)
 	if a.isUp() {
 		ch.placeClosed(k, c, a.Invoked)
 		ch.wallBehind(k, c)

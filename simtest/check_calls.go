@@ -34,7 +34,7 @@ func (ch *Checker) granted(c *Call, e ownership.Granted) {
 	ch.checkTurn(k, c)
 	ch.checkUpgrade(k, c)
 	ch.checkFreed(k, c)
-	ch.checkRun(k, c)
+	ch.checkRoom(k)
 	ch.Goals.granted(ch, c)
 	if c.Delay > 0 {
 		k.delayed = append(k.delayed, c)
@@ -248,8 +248,8 @@ func (ch *Checker) released(c *Call, e ownership.Released) {
 	}
 	if c.Granted == 0 {
 		ch.Goals.Reach("cancelled")
-		ch.checkRoom(ch.keys[c.Key])
 	}
+	ch.checkRoom(ch.keys[c.Key])
 	if c.Believed && !e.Held && !ch.Wild && c.Node.Local() < c.Deadline && !ch.mayBeForgotten(c) && !c.evicted {
 		ch.fail("memory", []*Call{c}, "%s unlocked %q (token %s) before its deadline and was told that it held nothing", c.Node, c.Key, tokenText(c.Token))
 	}

@@ -236,6 +236,9 @@ func (ch *Checker) calm() {
 	ch.restedBefore, ch.rested = ch.rested, nil
 	if ch.healedAt != 0 && ch.Unrest() == "" {
 		ch.rested, ch.restedAt = ch.chain, ch.w.Now
+		if !ch.stillHeld() && ch.w.strays < ch.w.Now {
+			ch.emptyAt = ch.w.Now
+		}
 	}
 }
 
