@@ -107,13 +107,6 @@ func (ch *Checker) extended(c *Call, e ownership.Extended) {
 		ch.Goals.Reach("renewed by a later owner")
 	}
 	ch.exclusion(ch.keys[c.Key], c, "renewed")
-	if e.Asked {
-		for i := range c.Extends {
-			if c.Extends[i].Answered == 0 {
-				c.Extends[i].Answered = ch.w.Now
-			}
-		}
-	}
 }
 
 // busy: a TryLock that is refused has met a holder, and either there is no room
