@@ -181,6 +181,13 @@ func TestChecksFail(t *testing.T) {
 			f.change(c, ownership.Change{What: ownership.AlterValue, Value: []byte("x")})
 			f.looked(f.look(f.b, false), &ownership.Value{Data: []byte("x"), Token: c.Token, Stale: true}, f.holder(c))
 		},
+		"memory: a value is from before a lost start, and not stale": func(f *forger) {
+			c := f.mode(f.a, ownership.Exclusive)
+			f.change(c, ownership.Change{What: ownership.AlterValue, Value: []byte("x")})
+			f.ch.startedAnew(0, c.Token.Term()+1, true)
+			s := ownership.KeyState{Key: "k", Value: &ownership.Value{Data: []byte("x"), Token: c.Token}}
+			f.tell(f.b, ownership.Looked{Handle: f.look(f.b, false).Handle, Term: c.Token.Term() + 1, Keys: []ownership.KeyState{s}})
+		},
 		"delay: a place opens too early": func(f *forger) {
 			f.lock(f.a, ownership.Lock{Delay: 6 * time.Second})
 			r := f.lock(f.b, ownership.Lock{})
