@@ -32,6 +32,7 @@ type naiveState struct {
 	told   [most]naiveHold
 	ghosts [most]naiveHold // by call, too
 	next   [most]int       // the change of a call with this number, or a higher one, may come
+	shown  [most]int       // how many of the answers to a watch
 	value  Value
 }
 
@@ -39,7 +40,8 @@ type naiveOp struct {
 	kind   string
 	call   int
 	op     *Op
-	number int // of a change
+	number int // of a change, or of an answer to a watch
+	watch  int
 	tokens []uint64
 }
 
@@ -148,6 +150,11 @@ func (i naiveOp) step(s naiveState, calls []*call, stale []Value) []naiveState {
 		}
 	case "over":
 		*g = naiveHold{lost: true} // it does not begin again
+	case "watch":
+		if s.shown[i.watch]++; s.shown[i.watch] != i.number {
+			return nil
+		}
+		return ok(s.value == i.op.Value && s.shows(i))
 	case "look":
 		return ok(s.value == i.op.Value && (i.op.Kind == Read || s.shows(i)))
 	case "evicted":
@@ -300,7 +307,7 @@ func naiveOps(h History, calls []*call, looks []*Op) (ops []porcupine.Operation)
 		}
 	}
 	add := func(kind string, call int, o *Op, number int, from, to time.Duration) {
-		ops = append(ops, porcupine.Operation{Input: naiveOp{kind, call, o, number, tokens}, Call: int64(from), Return: int64(to)})
+		ops = append(ops, porcupine.Operation{Input: naiveOp{kind, call, o, number, 0, tokens}, Call: int64(from), Return: int64(to)})
 	}
 	tries := slices.ContainsFunc(h.Ops, func(o Op) bool { return o.Outcome == Busy || o.Outcome == Conflict }) &&
 		slices.ContainsFunc(h.Ops, func(o Op) bool { return o.Mode != Exclusive }) // else nobody in line makes a difference
@@ -360,6 +367,13 @@ func naiveOps(h History, calls []*call, looks []*Op) (ops []porcupine.Operation)
 		if !o.answered() {
 			continue
 		}
+		if o.Kind == Inspect && o.Call < 0 {
+			add("watch", -1, o, naiveNumber(looks, o), o.Invoked, o.Returned)
+			in := ops[len(ops)-1].Input.(naiveOp)
+			in.watch = -1 - o.Call
+			ops[len(ops)-1].Input = in
+			continue
+		}
 		if o.Kind != Evict {
 			add("look", -1, o, 0, o.Invoked, o.Returned)
 			continue
@@ -380,6 +394,18 @@ func naiveOps(h History, calls []*call, looks []*Op) (ops []porcupine.Operation)
 		add("forget", -1, nil, 0, at, at)
 	}
 	return ops
+}
+
+// naiveNumber is which answer to its watch a look is.
+func naiveNumber(looks []*Op, o *Op) int {
+	n, passed := 1, false
+	for _, x := range looks {
+		passed = passed || x == o
+		if x.Kind == Inspect && x.Outcome == Done && x.Call == o.Call && (x.Returned < o.Returned || x.Returned == o.Returned && !passed) {
+			n++
+		}
+	}
+	return n
 }
 
 // naiveEnds are the ways in which a grant ends unseen.

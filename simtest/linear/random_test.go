@@ -25,6 +25,8 @@ func richShapeOf(r *rand.Rand) shape {
 	sh.closes = []float64{0, 0.3}[r.IntN(2)]
 	sh.evicts = []float64{0, 0.1}[r.IntN(2)]
 	sh.lost = []float64{0, 0.02}[r.IntN(2)]
+	sh.moves = []float64{0, 0.05}[r.IntN(2)]
+	sh.late = []float64{0, 0.2}[r.IntN(2)]
 	return sh
 }
 
