@@ -104,6 +104,12 @@ func TestGoodModes(t *testing.T) {
 		{"a change by who was evicted is refused before its end", list(writer, evict(5, 2*s, -1, GaveUp), set(1, "a", 3*s, 4*s, NotHeld), try(2, 5*s, 6*s)), nil},
 		{"a refusal of one's own client says nothing", list(writer, lose(1, 3*s, true), set(1, "a", 3*s, 3*s, NotHeld), try(2, 4*s, 5*s)), nil},
 
+		{"a hold that nobody was told of, ended by an operator", list(open(1, 0), try(2, 2*s, 3*s), evict(5, 3*s, 4*s, Done), granted(3, 4*s, 5*s, 6)), nil},
+		{"also by one who was told that nobody had it, when the owner had moved", list(open(1, 0), try(2, 2*s, 3*s), evict(5, 3*s, 4*s, NotHeld), granted(3, 4*s, 5*s, 6)), nil},
+		{"told to let go of a first grant before it knew of it", list(granted(1, 0, 6*s, 7), try(2, s, 2*s), evict(5, 2*s, 3*s, Done), granted(3, 2*s, 4*s, 6), unlock(3, 4*s, 5*s, Released)), nil},
+		{"evicted under a token that it was not told of", list(reader, change(1, Upgrade, 2*s, -1, Open), evict(8, 3*s, -1, GaveUp), renew(1, 4*s, 5*s, Missing)), nil},
+		{"a change that was given up goes back to where an earlier one led", list(writer, change(1, Downgrade, 2*s, 3*s, GaveUp).mode(Shared), set(1, "a", 2500*time.Millisecond, 4*s, Done), change(1, Upgrade, 5*s, 6*s, GaveUp), granted(2, 6*s, 7*s, 6).mode(Shared)), nil},
+
 		{"a lost configuration had an older value", list(wrote, set(1, "b", 3*s, 4*s, Done), read(13*s, 14*s, Value{"a", 5, true}), read(15*s, 16*s, Value{"a", 5, true})), []time.Duration{12 * s}},
 		{"or none", list(wrote, read(13*s, 14*s, Value{})), []time.Duration{12 * s}},
 		{"until one is written again", list(wrote, read(13*s, 14*s, Value{"a", 5, true}), granted(2, 14*s, 15*s, 6), set(2, "c", 15*s, 16*s, Done), read(17*s, 18*s, Value{"c", 6, false})), []time.Duration{12 * s}},
@@ -179,6 +185,8 @@ func TestWrongModes(t *testing.T) {
 		{"evicted before its client was told", "no place for", list(writer, evict(5, 2*s, 3*s, Done)), nil},
 		{"nobody to evict, while it holds", "no place for", list(writer, evict(5, 2*s, 3*s, NotHeld)), nil},
 		{"evicted, when it was released long before", "no place for", list(writer, unlock(1, s, 2*s, Released), evict(5, 3*s, 4*s, Done)), nil},
+		{"a hold that nobody was told of ends before the operator's word", "until 6s at least", list(open(1, 0), try(2, 2*s, 3*s), evict(5, 6*s, 7*s, Done), granted(3, 4*s, 5*s, 6)), nil},
+		{"a change that was given up leads back before it was", "until 10s at least", list(writer, change(1, Downgrade, 2*s, 3*s, GaveUp).mode(Shared), set(1, "a", 2500*time.Millisecond, 4*s, Done), change(1, Upgrade, 5*s, 7*s, GaveUp), granted(2, 5*s, 6*s, 6).mode(Shared)), nil},
 		{"evicted with a token that nobody can have had", "nobody ever had that token", list(writer, evict(9, 3*s, 4*s, Done)), nil},
 
 		{"stale, and nothing was lost", "the value is another one, or not stale", list(wrote, read(3*s, 4*s, Value{"a", 5, true})), nil},
