@@ -31,7 +31,7 @@ func (g *game) alter(c *caller, r *request) {
 	if len(c.changes) == 1 {
 		g.send(c, r, c.changes[0])
 	}
-	if patience := g.exp(g.shape.ttl / 2); g.rand.IntN(2) == 0 {
+	if patience := g.exp(g.shape.ttl / 4); g.rand.IntN(2) == 0 {
 		g.after(patience, func() { g.giveUp(c, r, o) })
 	}
 	g.after(g.exp(g.shape.ttl/16), func() { g.alter(c, r) })

@@ -231,7 +231,7 @@ func (g *game) close(c *caller) {
 		return
 	}
 	c.unlock = g.op(Op{Call: c.id, Client: c.client, Kind: Unlock})
-	c.quiet = c.state != holds && g.chance(g.shape.late/4)
+	c.quiet = c.state != holds && g.chance(g.shape.late/2)
 	if c.state == releasing { // a grant that came too late is on its way back already
 		return
 	}
