@@ -309,7 +309,7 @@ func (c *call) silences(n int) []silent {
 	case o.Outcome == Open:
 		return []silent{s}
 	case o.Outcome == Cancelled:
-		s.to, s.ends = o.Returned, min(s.ends, o.Returned)
+		s.to = o.Returned
 	default: // before it found a grant too late, or let go of one, and asked again
 		late := o.Late
 		if o.Late == 0 || o.Returned <= o.Late {

@@ -194,10 +194,10 @@ var lies = []lie{
 	{"busy while free", 20, 50, readers, func(l *liar) bool {
 		return l.when(func(m moment) bool { return len(m.holders) == 0 && !m.line }) && l.op(Op{Kind: Try, Outcome: Busy}) != nil
 	}},
-	{"a reader busy beside readers, with nobody in line", 50, 90, readers, func(l *liar) bool {
+	{"a reader busy beside readers, with nobody in line", 35, 90, readers, func(l *liar) bool {
 		return l.when(func(m moment) bool { return len(m.holders) > 0 && m.fits(Shared) && !m.line }) && l.op(Op{Kind: Try, Mode: Shared, Outcome: Busy}) != nil
 	}},
-	{"busy while there are permits, with nobody in line", 40, 95, semaphore, func(l *liar) bool {
+	{"busy while there are permits, with nobody in line", 30, 95, semaphore, func(l *liar) bool {
 		return l.when(func(m moment) bool { return len(m.holders) > 0 && m.fits(Mode{1, 4}) && !m.line }) && l.op(Op{Kind: Try, Mode: Mode{1, 4}, Outcome: Busy}) != nil
 	}},
 	{"another capacity, while it is this one", 95, 97, semaphore, func(l *liar) bool {

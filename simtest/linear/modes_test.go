@@ -55,12 +55,14 @@ func lose(call int, at time.Duration, closes bool) Op {
 	return o
 }
 
-var two = Mode{2, 4} // of a semaphore
+var one, two = Mode{1, 4}, Mode{2, 4} // of a semaphore
 
 func TestGoodModes(t *testing.T) {
 	reader := granted(1, 0, s, 5).mode(Shared)
 	writer := granted(1, 0, s, 5)
 	wrote := list(writer, set(1, "a", s, 2*s, Done))
+	late := cancelled(1, 0, 12*s, 13*s)
+	late[0].Delay = 50 * s
 	for _, tt := range []struct {
 		name string
 		ops  []Op
@@ -80,6 +82,9 @@ func TestGoodModes(t *testing.T) {
 		{"an upgrade is refused beside one for update", list(reader, granted(2, s, 2*s, 6).mode(ForUpdate), change(1, Upgrade, 2*s, 3*s, Conflict)), nil},
 		{"or beside one that waits to go up", list(reader, granted(2, s, 2*s, 6).mode(Shared), change(2, Upgrade, 2*s, 9*s, GaveUp), change(1, Upgrade, 3*s, 4*s, Conflict)), nil},
 
+		{"or beside one that may be there since a downgrade that nobody answered", list(granted(1, 0, s, 5).mode(ForUpdate), change(1, Downgrade, s, 2*s, GaveUp).mode(Shared), open(2, 2*s).mode(ForUpdate), change(1, Upgrade, 3*s, 4*s, Conflict)), nil},
+		{"who gives up its wait may be in line until its owner knows", list(reader, open(2, s), Op{Call: 2, Kind: Unlock, Invoked: 2 * s, Returned: -1}, try(3, 3*s, 4*s).mode(Shared)), nil},
+
 		{"a value is read, under the token of the grant", list(wrote, read(2*s, 3*s, Value{"a", 5, false})), nil},
 		{"before it is written there is none", list(wrote, read(0, 2*s, Value{})), nil},
 		{"it stays when the key is free, and is deleted by the next", list(wrote, unlock(1, 2*s, 3*s, Released), read(4*s, 5*s, Value{"a", 5, false}), granted(2, 5*s, 6*s, 6), change(2, Delete, 6*s, 7*s, Done), read(7*s, 8*s, Value{})), nil},
@@ -93,6 +98,9 @@ func TestGoodModes(t *testing.T) {
 		{"who holds, and what", list(reader, granted(2, s, 2*s, 6).mode(ForUpdate), inspect(3*s, 4*s, Holder{5, Shared, false}, Holder{6, ForUpdate, false})), nil},
 		{"a stranger", list(open(1, 0).mode(Shared), inspect(3*s, 4*s, Holder{5, Shared, false}), granted(2, 4*s, 5*s, 6).mode(Shared)), nil},
 		{"it went up and was not told", list(reader, change(1, Upgrade, 2*s, -1, Open), inspect(3*s, 4*s, Holder{8, Exclusive, false})), nil},
+		{"before it was released", list(reader, change(1, Upgrade, 2*s, -1, Open), unlock(1, 3*s, 8*s, Released), inspect(4*s, 6*s, Holder{8, Exclusive, false})), nil},
+		{"on its way down, by changes that nobody answered", list(writer, change(1, Downgrade, 2*s, -1, Open).mode(ForUpdate), change(1, Downgrade, 3*s, -1, Open).mode(Shared), inspect(4*s, 5*s, Holder{5, ForUpdate, false})), nil},
+		{"a place is closed since a grant came too late", list(late, try(2, 14*s, 15*s)), nil},
 		{"a closed place", list(writer.delay(5*s), inspect(12*s, 13*s, Holder{5, Exclusive, true}), granted(2, 12*s, 15*s, 6)), nil},
 		{"a lost configuration forgets delays", list(writer.delay(50*s), granted(2, 12*s, 15*s, 6)), []time.Duration{13 * s}},
 		{"given back, not lost: no delay", list(writer.delay(50*s), lose(1, 3*s, false), granted(2, 2*s, 4*s, 6)), nil},
@@ -147,6 +155,7 @@ func TestWrongModes(t *testing.T) {
 		{"another capacity while the key is free", "nobody can have held the key with another capacity", list(granted(1, 0, s, 5).mode(two), unlock(1, s, 2*s, Released), capacityOf(2, 3*s, 4*s)), nil},
 		{"another capacity while it is this one", "call 1 (client 1) has it, until 10s", list(writer, capacityOf(2, 3*s, 4*s)), nil},
 		{"both of two lost holders are there, though one must have gone", "there is room beside the holders", list(granted(1, 0, s, 5).mode(two), granted(2, 0, s, 6).mode(two), granted(3, s, 12*s, 7).mode(two), unlock(3, 13*s, 14*s, Released), try(4, 16*s, 17*s).mode(two)), nil},
+		{"the same, when a third one has left besides", "there is room beside the holders", list(granted(1, 0, s, 5).mode(one), granted(2, 0, s, 6).mode(one), granted(3, 0, s, 7).mode(one), granted(4, s, 12*s, 8).mode(two), unlock(3, 13*s, 14*s, Released), try(5, 15*s, 16*s).mode(one)), nil},
 
 		{"a downgrade that did nothing: a reader is busy", "there is room beside the holders", list(writer, change(1, Downgrade, 2*s, 3*s, Done).mode(Shared), try(2, 4*s, 5*s).mode(Shared)), nil},
 		{"a writer beside who went down to shared", "has it, until 10s at least", list(writer, change(1, Downgrade, 2*s, 3*s, Done).mode(Shared), granted(2, 4*s, 5*s, 6)), nil},
