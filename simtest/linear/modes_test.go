@@ -98,7 +98,7 @@ func TestGoodModes(t *testing.T) {
 		{"who holds, and what", list(reader, granted(2, s, 2*s, 6).mode(ForUpdate), inspect(3*s, 4*s, Holder{5, Shared, false}, Holder{6, ForUpdate, false})), nil},
 		{"a stranger", list(open(1, 0).mode(Shared), inspect(3*s, 4*s, Holder{5, Shared, false}), granted(2, 4*s, 5*s, 6).mode(Shared)), nil},
 		{"it went up and was not told", list(reader, change(1, Upgrade, 2*s, -1, Open), inspect(3*s, 4*s, Holder{8, Exclusive, false})), nil},
-		{"before it was released", list(reader, change(1, Upgrade, 2*s, -1, Open), unlock(1, 3*s, 8*s, Released), inspect(4*s, 6*s, Holder{8, Exclusive, false})), nil},
+		{"before it was released", list(reader, granted(2, s, 2*s, 6).mode(Shared), change(1, Upgrade, 2*s, -1, Open), unlock(1, 3*s, 8*s, Released), unlock(2, 3500*time.Millisecond, 8*s, Released), inspect(5*s, 9*s, Holder{8, Exclusive, false})), nil},
 		{"on its way down, by changes that nobody answered", list(writer, change(1, Downgrade, 2*s, -1, Open).mode(ForUpdate), change(1, Downgrade, 3*s, -1, Open).mode(Shared), inspect(4*s, 5*s, Holder{5, ForUpdate, false})), nil},
 		{"a place is closed since a grant came too late", list(late, try(2, 14*s, 15*s)), nil},
 		{"a closed place", list(writer.delay(5*s), inspect(12*s, 13*s, Holder{5, Exclusive, true}), granted(2, 12*s, 15*s, 6)), nil},
@@ -212,5 +212,20 @@ func TestWrongModes(t *testing.T) {
 		if n := strings.Count(why, "\n"); n > 8 {
 			t.Errorf("%s: %d lines are no explanation:\n%s", tt.name, n, why)
 		}
+	}
+}
+
+// TestFull: a key has only so many holders, told or not; the next one is busy.
+func TestFull(t *testing.T) {
+	var full []Op
+	for i := range maxHolders - 1 {
+		full = append(full, granted(i, 0, s, uint64(i+5)).mode(Shared))
+	}
+	last := try(maxHolders, 2*s, 3*s).mode(Shared)
+	if v, why := Check(History{Ops: list(full, open(maxHolders+1, 0).mode(Shared), last)}, 0); v != Ok {
+		t.Errorf("the last place is perhaps taken: %v\n%.300s", v, why)
+	}
+	if v, _ := Check(History{Ops: list(full, last)}, 0); v != Illegal {
+		t.Errorf("there is one place left: %v", v)
 	}
 }
