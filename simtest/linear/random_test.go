@@ -59,9 +59,9 @@ func TestCorrectLocks(t *testing.T) {
 		Set: {Open, NotHeld, GaveUp, Done}, Delete: {Open, NotHeld, GaveUp, Done},
 		Read: {Done}, Inspect: {Done}, Evict: {Done, NotHeld}, Lock: {Capacity}, Try: {Capacity},
 	}
-	t.Run("exclusive", func(t *testing.T) { correctLocks(t, 500, shapeOf, plain) })
+	t.Run("exclusive", func(t *testing.T) { correctLocks(t, 400, shapeOf, plain) })
 	t.Run("all", func(t *testing.T) { correctLocks(t, 500, richShapeOf, all) })
-	t.Run("dense", func(t *testing.T) { correctLocks(t, 3000, denseShapeOf, all) })
+	t.Run("dense", func(t *testing.T) { correctLocks(t, 2000, denseShapeOf, all) })
 }
 
 func correctLocks(t *testing.T, runs uint64, shape func(*rand.Rand) shape, plays map[Kind][]Outcome) {
