@@ -39,11 +39,12 @@ type Checker struct {
 	views                map[viewID]*ownership.View
 	proposed             map[*ownership.View]bool
 	learnedAt            map[viewID]time.Duration
-	members              map[ownership.NodeID]bool // that ever were
-	leaving              map[ownership.NodeID]bool // that a view called so
-	left                 map[ownership.NodeID]bool // in order (V7)
-	served               map[version]bool          // terms whose owner became active
-	installed            map[version]bool          // terms whose first state was sent
+	members              map[ownership.NodeID]bool  // that ever were
+	leaving              map[ownership.NodeID]bool  // that a view called so
+	left                 map[ownership.NodeID]bool  // in order (V7)
+	served               map[version]bool           // terms whose owner became active
+	installed            map[version]bool           // terms whose first state was sent
+	newest               map[version]ownership.Term // the newest of them
 	versions             map[version]uint64
 	chain                *ownership.View // the newest
 	lastView             time.Duration   // when it was first learned
@@ -92,6 +93,7 @@ func NewChecker(w *World) *Checker {
 		leaving:   map[ownership.NodeID]bool{},
 		served:    map[version]bool{},
 		installed: map[version]bool{},
+		newest:    map[version]ownership.Term{},
 		versions:  map[version]uint64{},
 		lost:      map[ownership.Partition]time.Duration{},
 		losses:    map[ownership.Partition][]time.Duration{},
@@ -258,13 +260,19 @@ func (ch *Checker) startedAnew(p ownership.Partition) {
 }
 
 // installs notes that when an owner sends its first state: it may die before it is
-// active, and the next one goes on from there.
+// active, and the next one goes on from there. But not from one that comes after the
+// first state of a newer term: its owner has not heard of that, and nobody follows it.
 func (ch *Checker) installs(n *Node, mesh ownership.MeshID, m *ownership.Install) {
 	id := version{mesh: mesh, partition: m.Partition, term: m.Term}
 	if m.Number != 0 || ch.installed[id] {
 		return
 	}
 	ch.installed[id] = true
+	of := version{mesh: mesh, partition: m.Partition}
+	if m.Term < ch.newest[of] {
+		return
+	}
+	ch.newest[of] = m.Term
 	if in, _ := n.Core.Inspect(m.Partition); in.Lost {
 		ch.startedAnew(m.Partition)
 	}
