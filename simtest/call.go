@@ -40,10 +40,10 @@ type Call struct {
 	Denied   ownership.DeniedCode
 	Lost     time.Duration
 	Cause    ownership.LostCause
-	Ended    time.Duration // nothing more will come
-	GaveUp   bool          // since nobody answered Unlock
-	Invalid  bool          // it was refused for its form
-	Extends  []Extension
+	Ended    time.Duration   // nothing more will come
+	GaveUp   bool            // since nobody answered Unlock
+	Invalid  bool            // it was refused for its form
+	Extends  []time.Duration // when Extend was called
 	Renewals []Renewal       // all of them, asked for or not
 	Changes  []*Alteration   // in their order
 	Ghosts   []time.Duration // when a grant came that could not be taken any more
@@ -64,9 +64,6 @@ type modeSince struct {
 	mode  ownership.Mode
 	token ownership.Token
 }
-
-// Extension is one Extend and its answer.
-type Extension struct{ Invoked, Answered time.Duration }
 
 // Renewal is one certified renewal: its heartbeat was not sent before Sent.
 type Renewal struct{ Sent, Answered time.Duration }
@@ -91,9 +88,6 @@ type Alteration struct {
 func (a *Alteration) isUp() bool {
 	return a.What == ownership.AlterMode && a.Mode == ownership.Exclusive
 }
-
-// pending says that it may still be carried out, or may have been without a word.
-func (a *Alteration) pending() bool { return a.Answered == 0 }
 
 // waits says that its answer is to come.
 func (a *Alteration) waits() bool {
@@ -191,7 +185,7 @@ func (ch *Checker) HandOver(c *Call, heir string) {
 // Extend renews a call's lock.
 func (ch *Checker) Extend(c *Call) {
 	if ch.believes(c) {
-		c.Extends = append(c.Extends, Extension{Invoked: ch.w.Now})
+		c.Extends = append(c.Extends, ch.w.Now)
 	}
 	ch.w.Input(c.Node, ownership.Extend{Handle: c.Handle})
 }
