@@ -10,7 +10,8 @@ import (
 )
 
 // Lock is a lock that was granted. Its methods may be called from any
-// goroutine, and for ever: also after the lock is lost and the node closed.
+// goroutine, and for ever: also after the lock is lost and the node closed. The zero
+// value is no lock, and not to be used: a Lock comes from [Node.Lock] and its like.
 //
 // A Lock is held until it is released or lost. Unless it was taken with NoRenew
 // it is renewed automatically until then, so it is lost only if no renewal was
@@ -42,8 +43,6 @@ type Lock struct {
 	alters    []*alter       // under way, in the order of their numbers
 	ops       uint64         // the last number of an alter
 	down      uint64         // that of the last Downgrade
-	regrets   uint64         // that of the last Upgrade that was given up
-	before    ownership.Mode // what the mode was then
 	contended contention
 	ctx       context.Context
 	cancel    context.CancelCauseFunc // nil until Context was called

@@ -378,21 +378,19 @@ func TestAlteredLate(t *testing.T) {
 		want := []ownership.Input{
 			ownership.Change{Handle: 1, Op: 1, What: ownership.AlterMode, Mode: ownership.Exclusive},
 			ownership.Unchange{Handle: 1, Op: 1},
-			ownership.Change{Handle: 1, Op: 2, What: ownership.AlterMode, Mode: ownership.ForUpdate},
-		}
+		} // the core does the rest
 		if !reflect.DeepEqual(m.in, want) || l.Mode().Kind != ModeUpdate || l.Token() != 2<<32 {
 			t.Error(m.in, l.Mode(), l.Token())
 		}
-		l.onAltered(done(2, ownership.ForUpdate))
 
 		// A downgrade that was asked for counts, whatever was asked for before.
 		_, up = ask(l.Upgrade)
 		_, down := ask(l.Downgrade)
-		l.onAltered(done(3, ownership.Exclusive))
+		l.onAltered(done(2, ownership.Exclusive))
 		if err := <-up; err != nil || l.Mode().Kind != ModeShared {
 			t.Error(err, l.Mode())
 		}
-		l.onAltered(done(4, ownership.Shared))
+		l.onAltered(done(3, ownership.Shared))
 		if err := <-down; err != nil || l.Mode().Kind != ModeShared {
 			t.Error(err, l.Mode())
 		}
@@ -467,5 +465,58 @@ func TestModeOptions(t *testing.T) {
 	o, err := p.resolve("k", []Option{Permits(9, 3), Shared(), nil, Update(), Delay(time.Second), Delay(0)})
 	if err != nil || o.mode.Kind != ModeUpdate || o.delay != 0 {
 		t.Error(o, err)
+	}
+}
+
+// An Upgrade that was given up when it had just been carried out is taken back, but
+// not from under another Upgrade of the same lock that has succeeded.
+func TestUpgradeGivenUpTooLate(t *testing.T) {
+	for _, again := range []string{"succeeds", "is given up as well", "was never called"} {
+		t.Run(again, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				n := w.fleet(1)[0]
+				bg := context.Background()
+				l := must(t, n, "k", Shared())
+				stands, first, second := make(chan bool), make(chan bool), make(chan bool)
+				n.mail.run(func() { stands <- true; <-first })
+				<-stands // the loop
+				one, _ := l.startMode(bg, "upgraded", ownership.Exclusive)
+				n.mail.run(func() { stands <- true; <-second })
+				first <- true
+				<-stands // it has taken the first Upgrade, and will carry it out in this turn
+				l.leave(one, true)
+				var two *alter
+				if again != "was never called" {
+					two, _ = l.startMode(bg, "upgraded", ownership.Exclusive)
+				}
+				if again == "is given up as well" {
+					l.leave(two, true)
+				}
+				second <- true
+				pass(time.Second)
+				r, err := n.TryLock(bg, "k", Shared())
+				if again == "succeeds" {
+					<-two.done
+					if two.outcome() != nil || l.Mode() != (Mode{}) {
+						t.Fatal(two.outcome(), l.Mode())
+					}
+					wantErr(t, err, []error{ErrLocked})
+					unlock(t, l)
+					return
+				}
+				if err != nil || l.Mode().String() != "shared" {
+					t.Fatal(err, l.Mode())
+				}
+				if err := l.Upgrade(within(t, time.Second)); !errors.Is(err, ErrLocked) { // there is the other reader
+					t.Error(err)
+				}
+				unlock(t, r)
+				if err := l.Upgrade(bg); err != nil {
+					t.Error(err)
+				}
+				_, err = n.TryLock(bg, "k", Shared())
+				wantErr(t, err, []error{ErrLocked})
+			})
+		})
 	}
 }

@@ -262,8 +262,9 @@
 //     queue, waits until the other holders have gone, lets nobody in meanwhile, and
 //     gets a new token. It is refused, and nothing changed, if another holder may go up
 //     as well (it is for update, or waits to): each would wait for the other. A holder
-//     that gives its wait up takes it back by a further number. From the moment that a
-//     holder asks to go down it counts as being there.
+//     that gives its wait up takes it back by a further number, also when it has gone
+//     up meanwhile, unless another call of its user has gone up with it. From the moment
+//     that a holder asks to go down it counts as being there.
 //   - K9. A grant with a Delay whose lease expires stays in the record, marked Lost,
 //     for Delay·(1+d) more, and takes its weight. A new owner counts it anew, as
 //     leases (T4). A client that gives back what it has lost says so, and the place
@@ -283,11 +284,15 @@
 //     come. A watched key is answered so once per term, and before it is told
 //     anything else; later changes are sent when the write that made them is committed,
 //     with a number that rises. A watch is refreshed each second with the number seen,
-//     answered if there is a newer one, and forgotten after five without.
+//     answered if there is a newer one, and forgotten after five without (two, when a key
+//     has 4096 watchers).
 //   - K13. An operator releases a lock by its token. The owner tells the holder to let
 //     go (Notice, until it does), renews that lock no more, and so has it back by its
 //     Release, or by its expiry TTL·(1+d) after: the next holder comes when it is
-//     certain that this one has seen the end. The answer is K1's.
+//     certain that this one has seen the end. The answer is K1's. An operator that gives
+//     its call up goes on asking, unheard, for as long as a lease may last: a new owner
+//     knows nothing of it else. For one that an owner has told of the holder, a token
+//     that nobody has any more means done, whoever the owner is then.
 //   - K14. Holders are told when somebody begins to wait (Notice, and each heartbeat's
 //     answer), and may hand over: a Release may name an heir, the waiter that goes
 //     first if it fits.

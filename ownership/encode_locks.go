@@ -169,6 +169,7 @@ func (e *encoder) watched(w *watched) {
 		e.uint(k.id)
 		e.node(k.to)
 		e.time(k.heard)
+		e.uint(k.seen)
 	}
 }
 
@@ -189,7 +190,7 @@ func (e *encoder) lockRequest(r *request) {
 	e.uint(uint64(r.outcome))
 	e.bool(r.released)
 	e.uint(uint64(r.token))
-	e.record(r.busy)
+	e.holder(r.busy)
 	e.uint(uint64(r.lease))
 	e.duration(r.ttl)
 	e.ticket(r.ticket)
@@ -290,6 +291,11 @@ func (e *encoder) hold(h *hold) {
 	e.uint(h.since)
 	e.uint(h.extend)
 	e.mode(h.mode)
+	e.mode(h.base)
+	e.len(len(h.ups))
+	for _, op := range h.ups {
+		e.uint(op)
+	}
 	e.len(len(h.changes))
 	for i := range h.changes {
 		e.change(&h.changes[i])
@@ -297,6 +303,7 @@ func (e *encoder) hold(h *hold) {
 	e.uint(h.altered)
 	e.bool(h.contended)
 	e.uint(uint64(h.evicts))
+	e.bool(h.evicting)
 	e.str(h.heir)
 	e.uint(uint64(h.follower))
 	e.bool(h.quiet)

@@ -89,6 +89,8 @@ func (a *Alteration) isUp() bool {
 	return a.What == ownership.AlterMode && a.Mode == ownership.Exclusive
 }
 
+func (a *Alteration) isDown() bool { return a.What == ownership.AlterMode && !a.isUp() }
+
 // waits says that its answer is to come.
 func (a *Alteration) waits() bool {
 	return a.Answered == 0 && a.GivenUp == 0 && a.Call.Ended == 0 && a.Call.Unlock == 0
@@ -224,15 +226,14 @@ func (c *Call) noteMode() {
 	c.modes = append(c.modes, modeSince{c.Node.World.Now, c.Mode, c.Token})
 }
 
-// Unchange gives a change up.
+// Unchange gives a change up that is not answered. As in the runtime, one that goes
+// down is not given up: it counts since it was asked for.
 func (ch *Checker) Unchange(c *Call, op uint64) {
 	i := slices.IndexFunc(c.Changes, func(a *Alteration) bool { return a.Op == op })
-	if i < 0 || c.Unlock != 0 {
+	if i < 0 || !c.Changes[i].waits() || c.Changes[i].isDown() {
 		return
 	}
-	if a := c.Changes[i]; a.waits() {
-		a.GivenUp = ch.w.Now
-	}
+	c.Changes[i].GivenUp = ch.w.Now
 	ch.keys[c.Key].changed = ch.w.Now
 	ch.w.Input(c.Node, ownership.Unchange{Handle: c.Handle, Op: op})
 }

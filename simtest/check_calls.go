@@ -170,14 +170,15 @@ func (c *Call) most() (weight, of uint64) {
 }
 
 // isItself says that the holder that a call was told of can be nobody but that call:
-// it is of the same client, which has no other one that may hold unseen. One that was
-// granted since may have been so before, and have been lost before it heard of that.
+// it is of the same client, which has no other one that may hold unseen.
 func (ch *Checker) isItself(c *Call, h ownership.Holder) bool {
 	if int(h.Request.Client) != 1001+c.Node.Index {
 		return false
 	}
 	return !slices.ContainsFunc(ch.keys[c.Key].calls, func(o *Call) bool {
-		return o != c && o.Node == c.Node && (len(o.Ghosts) > 0 || len(o.Changes) > 0 || o.Granted >= c.Invoked || o.Granted == 0 && (o.Ended == 0 || o.Ended >= c.Invoked || !o.Busy))
+		// One that was granted later may have been granted before, too late to be told.
+		unseen := o.Granted == 0 || o.Granted >= c.Invoked
+		return o != c && o.Node == c.Node && (len(o.Ghosts) > 0 || len(o.Changes) > 0 || unseen && (o.Ended == 0 || o.Ended >= c.Invoked || !o.Busy))
 	}) && len(c.Ghosts) == 0
 }
 
