@@ -122,6 +122,11 @@ func TestChecksFail(t *testing.T) {
 			f.change(c, ownership.Change{What: ownership.AlterMode, Mode: ownership.Shared})
 			f.tell(f.a, ownership.Altered{Handle: c.Handle, Op: 1, Outcome: ownership.OutcomeAltered, Mode: ownership.Shared, Token: c.Token + 1})
 		},
+		"busy: with itself": func(f *forger) {
+			f.w.Freeze(f.c)
+			r := f.lock(f.b, ownership.Lock{Try: true})
+			f.tell(f.b, ownership.Busy{Handle: r.Handle, Holder: ownership.Holder{Request: ownership.RequestID{Client: f.b.Config.Client, Seq: 1}, Token: 1}})
+		},
 		"busy: there is room": func(f *forger) {
 			c := f.mode(f.a, ownership.Shared)
 			f.w.Freeze(f.c)
