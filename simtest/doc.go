@@ -213,16 +213,23 @@
 //	K2        a waiter granted by a later owner
 //	K3        lost by its deadline; a grant that raced its expiry
 //	K4        missing at its owner; a digest that does not match
-//	K6        a value read from a later owner; a stale value; a value refused
-//	K7        another capacity refused; a run of readers; a writer before later readers
+//	K6        a value read from a later owner; a stale value; a value refused; values of
+//	          a lost configuration
+//	K7        another capacity refused; a run of readers; a writer before later readers;
+//	          a waiter that died in line
 //	K8        an upgrade that waited; an upgrade refused; an upgrade taken back; readers
 //	          let in by a downgrade
 //	K9        a place closed by a delay; a closed place opened by a later owner
-//	K10       a lease that took several locks down; a lock denied by its lease
+//	K10       a lease that took several locks down; a lock denied by its lease; a lock
+//	          denied by its lease whose grant came too late
 //	K11       a set held whole; a set that fell apart
-//	K12       a watch over a take-over; a page of several keys
-//	K13       a holder evicted; a dead holder evicted; an eviction that met nobody
-//	K14       an heir served first; a holder told of contention
+//	K12       a watch over a take-over; a page of several keys; a change after a watch
+//	          was forgotten
+//	K13       a holder evicted; a dead holder evicted; an eviction that met nobody; an
+//	          eviction before the grant was heard of; a change asked for again after an
+//	          eviction
+//	K14       an heir served first; a holder told of contention; an heir served first
+//	          after a grace
 //
 // # Traces
 //
@@ -307,6 +314,8 @@
 //	check_look.go   looks and watches
 //	check_fate.go   leases, sets, delays, evictions, contention
 //	check_queue.go  who is served before whom
+//	check_line.go   the line of a key at its owner
+//	check_owner.go  what an owner keeps, and whom it has told to let go
 //	check_views.go  views, drops, minorities
 //	check_state.go  replicated state, leases, lost groups
 //	check_rest.go   Bound, rest and work after healing
