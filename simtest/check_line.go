@@ -27,6 +27,7 @@ type place struct {
 type seenRecord struct {
 	owner   *Node
 	term    ownership.Term
+	at      time.Duration
 	holders []ownership.Holder
 }
 
@@ -90,9 +91,13 @@ func (ch *Checker) goes(n *Node, m *ownership.Release) {
 	if k.handed = nil; m.Heir == "" || m.Lost || ch.healedAt == 0 || ch.w.Now < ch.healedAt+ch.params().MembershipTTL || len(k.evictions) > 0 {
 		return
 	}
-	// Of all of the key, while nothing but that can take it from the holder.
+	// Of all of the key, by who believes in it: so its owner knows it as a holder.
 	holders := k.record.holders
-	if !ch.sees(n, m.Partition, m.Term) || len(holders) != 1 || holders[0].Request != m.Request || holders[0].Lost || !whole(holders[0].Mode) || k.record.term > m.Term || !ch.oneCapacity(k) {
+	if !ch.sees(n, m.Partition, m.Term) || len(holders) != 1 || holders[0].Request != m.Request || holders[0].Lost || !whole(holders[0].Mode) ||
+		k.record.term > m.Term || ch.lost[m.Partition] >= k.record.at || !ch.oneCapacity(k) {
+		return
+	}
+	if from := k.tokens[holders[0].Token]; from == nil || !from.Believed {
 		return
 	}
 	if o := (&handOver{m.Request, m.Heir, holders[0].TTL, ch.w.Now, m.Term}); ch.heirWaits(k, n, o) {
@@ -125,7 +130,7 @@ func (ch *Checker) wroteRecord(n *Node, m *ownership.Accept, w *ownership.Write)
 	if k.record.term > m.Term {
 		return
 	}
-	k.record = seenRecord{owner: n, term: m.Term}
+	k.record = seenRecord{owner: n, term: m.Term, at: ch.w.Now}
 	if w.Record != nil {
 		k.record.holders = w.Record.Holders
 	}

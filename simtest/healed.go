@@ -169,17 +169,18 @@ func (s *swarm) queueInOrder(takeAway bool) {
 		s.end(ch.open[s.r.IntN(len(ch.open))])
 		s.RunFor(2 * s.Params.MembershipTTL)
 	}
-	if takeAway {
+	switch {
+	case takeAway && !s.plain && s.r.IntN(3) == 0:
+		s.takeAway(own)
+		s.handOver(holder, p)
+		return
+	case takeAway:
 		late := up[s.r.IntN(len(up))]
 		if late != own && late != holder.Node && s.r.IntN(2) == 0 {
 			s.tellLate(late, up, key)
 		}
 		s.takeAway(own)
-		if !s.plain && s.r.IntN(3) == 0 {
-			s.handOver(holder, p)
-			return
-		}
-	} else if s.r.IntN(2) == 0 {
+	case s.r.IntN(2) == 0:
 		s.RunFor(s.Params.MaxTTL)
 	}
 	s.RunFor(s.Params.MembershipTTL/2 + s.exp(s.Params.MembershipTTL/4))
