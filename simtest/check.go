@@ -51,6 +51,7 @@ type Checker struct {
 	asksAgain            map[ownership.RequestID]uint64 // and the change that one has asked for since
 	activeAt             map[version]time.Duration      // when the owner of a term became active
 	snapshots            map[version]bool               // terms of which a snapshot was sent
+	newest               map[version]ownership.Term     // that serves, by mesh and partition
 	found                map[version]foundState         // what the owner of a term has found
 	chain                *ownership.View                // the newest
 	lastView             time.Duration                  // when it was first learned
@@ -106,6 +107,7 @@ func NewChecker(w *World) *Checker {
 		asksAgain: map[ownership.RequestID]uint64{},
 		activeAt:  map[version]time.Duration{},
 		snapshots: map[version]bool{},
+		newest:    map[version]ownership.Term{},
 		found:     map[version]foundState{},
 		lost:      map[ownership.Partition]time.Duration{},
 		losses:    map[ownership.Partition][]time.Duration{},
@@ -260,6 +262,9 @@ func handleOf(e ownership.Event) (ownership.Handle, bool) {
 func (ch *Checker) activated(n *Node, e ownership.Activated) {
 	id := version{mesh: n.Core.View().Mesh, partition: e.Partition, term: e.Term}
 	ch.served[id], ch.activeAt[id] = true, ch.w.Now
+	if all := (version{mesh: id.mesh, partition: id.partition}); ch.newest[all] < e.Term {
+		ch.newest[all] = e.Term
+	}
 	ch.oneMesh(n)
 	if e.Lost {
 		ch.startedAnew(e.Partition)
@@ -284,7 +289,7 @@ func (ch *Checker) installs(n *Node, mesh ownership.MeshID, m *ownership.Install
 		return
 	}
 	ch.installed[id] = true
-	if in, _ := n.Core.Inspect(m.Partition); in.Lost {
+	if in, _ := n.Core.Inspect(m.Partition); in.Lost && m.Term > ch.newest[version{mesh: mesh, partition: m.Partition}] { // or a later one serves
 		ch.startedAnew(m.Partition)
 		ch.keepsValues(n, id, m)
 	}

@@ -214,7 +214,7 @@ func (ch *Checker) Evict(n *Node, h ownership.Handle, of *Call, first bool) {
 	x := &Eviction{Node: n, Handle: h, Of: of, Token: of.Token, Invoked: ch.w.Now}
 	switch {
 	case of.Token == 0:
-		x.Token, of.unheard = of.shown, true
+		x.Token, of.unheard, of.Ghosts = of.shown, true, append(of.Ghosts, ch.w.Now)
 		ch.Goals.Reach("an eviction before the grant was heard of")
 	case first:
 		x.Token = of.Tokens[0]
