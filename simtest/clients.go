@@ -329,7 +329,10 @@ func (s *swarm) evictFrom(n *Node, c *Call) {
 func (s *swarm) evictUnheard(n *Node, key string) {
 	ch := s.Checker
 	m := s.target()
-	if ch.chain == nil || m == nil || m.Frozen || s.lets {
+	if of := ch.key(key).believers; len(of) > 0 && s.r.IntN(2) == 0 {
+		m = of[s.r.IntN(len(of))].Node
+	}
+	if ch.chain == nil || m == nil || m.Crashed || m.Frozen || s.lets {
 		return
 	}
 	own := s.ByID(ch.chain.Groups[partitionOf(key, s.Params)].Owner())
