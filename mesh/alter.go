@@ -194,9 +194,6 @@ func (l *Lock) leave(a *alter, undo bool) (last waited, ok bool) {
 	if undo {
 		l.alters = slices.Delete(l.alters, i, i+1)
 		l.node.mail.post(ownership.Unchange{Handle: l.handle, Op: a.op})
-		if a.what == ownership.AlterMode {
-			l.regrets, l.before = a.op, l.mode
-		}
 	}
 	last.Pending = a.pending
 	for _, b := range l.alters[:i] {
@@ -244,10 +241,7 @@ func (l *Lock) onAltered(e ownership.Altered) {
 	if e.Outcome == ownership.OutcomeAltered {
 		l.token = max(l.token, e.Token)
 	}
-	if i < 0 {
-		if e.Op == l.regrets && e.Outcome == ownership.OutcomeAltered {
-			l.alter(ownership.AlterMode, l.before, nil) // an Upgrade succeeded when it had just been given up
-		}
+	if i < 0 { // given up: the core takes it back (K8)
 		return
 	}
 	a := l.alters[i]

@@ -42,8 +42,6 @@ type Lock struct {
 	alters    []*alter       // under way, in the order of their numbers
 	ops       uint64         // the last number of an alter
 	down      uint64         // that of the last Downgrade
-	regrets   uint64         // that of the last Upgrade that was given up
-	before    ownership.Mode // what the mode was then
 	contended contention
 	ctx       context.Context
 	cancel    context.CancelCauseFunc // nil until Context was called

@@ -469,3 +469,56 @@ func TestModeOptions(t *testing.T) {
 		t.Error(o, err)
 	}
 }
+
+// An Upgrade that was given up when it had just been carried out is taken back, but
+// not from under another Upgrade of the same lock that has succeeded.
+func TestUpgradeGivenUpTooLate(t *testing.T) {
+	for _, again := range []string{"succeeds", "is given up as well", "was never called"} {
+		t.Run(again, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				n := w.fleet(1)[0]
+				bg := context.Background()
+				l := must(t, n, "k", Shared())
+				stands, first, second := make(chan bool), make(chan bool), make(chan bool)
+				n.mail.run(func() { stands <- true; <-first })
+				<-stands // the loop
+				one, _ := l.startMode(bg, "upgraded", ownership.Exclusive)
+				n.mail.run(func() { stands <- true; <-second })
+				first <- true
+				<-stands // it has taken the first Upgrade, and will carry it out in this turn
+				l.leave(one, true)
+				var two *alter
+				if again != "was never called" {
+					two, _ = l.startMode(bg, "upgraded", ownership.Exclusive)
+				}
+				if again == "is given up as well" {
+					l.leave(two, true)
+				}
+				second <- true
+				pass(time.Second)
+				r, err := n.TryLock(bg, "k", Shared())
+				if again == "succeeds" {
+					<-two.done
+					if two.outcome() != nil || l.Mode() != (Mode{}) {
+						t.Fatal(two.outcome(), l.Mode())
+					}
+					wantErr(t, err, []error{ErrLocked})
+					unlock(t, l)
+					return
+				}
+				if err != nil || l.Mode().String() != "shared" {
+					t.Fatal(err, l.Mode())
+				}
+				if err := l.Upgrade(within(t, time.Second)); !errors.Is(err, ErrLocked) { // there is the other reader
+					t.Error(err)
+				}
+				unlock(t, r)
+				if err := l.Upgrade(bg); err != nil {
+					t.Error(err)
+				}
+				_, err = n.TryLock(bg, "k", Shared())
+				wantErr(t, err, []error{ErrLocked})
+			})
+		})
+	}
+}

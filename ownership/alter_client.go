@@ -11,7 +11,7 @@ type change struct {
 	what   AlterCode
 	mode   Mode
 	value  []byte
-	undo   bool   // it takes back a wait that was given up: nobody waits for it
+	undo   bool   // it was given up, or takes back what was: nobody waits for it
 	number uint64 // 0: not sent yet
 	term   Term   // the newest asked
 	next   Time   // when to ask again
@@ -35,7 +35,12 @@ func (c *Core) clientChange(in Change) {
 	if in.What == AlterMode && in.Mode.weight() < h.mode.weight() {
 		h.mode = in.Mode // K8: from now on it counts as being there
 	}
-	h.changes = append(h.changes, change{op: in.Op, what: in.What, mode: in.Mode, value: in.Value})
+	c.addChange(h, change{op: in.Op, what: in.What, mode: in.Mode, value: in.Value})
+}
+
+// addChange puts a change in line. They are carried out one after the other.
+func (c *Core) addChange(h *hold, ch change) {
+	h.changes = append(h.changes, ch)
 	if len(h.changes) > 1 {
 		return
 	}
@@ -63,8 +68,9 @@ func (c *Core) sendChange(h *hold) {
 }
 
 // clientUnchange gives a change up. K8: one that waits to go up is taken back by a
-// further number; others are not sent any more, and the next number overrules a
-// late copy.
+// further number, and so is one that has gone up when its user did not know yet.
+// One to go down counts since it was asked for, so it goes on. Others are not sent
+// any more, and the next number overrules a late copy.
 func (c *Core) clientUnchange(in Unchange) {
 	h := c.client.holds[in.Handle]
 	if h == nil || h.state != holdHeld {
@@ -73,13 +79,36 @@ func (c *Core) clientUnchange(in Unchange) {
 	i := slices.IndexFunc(h.changes, func(ch change) bool { return ch.op == in.Op && !ch.undo })
 	switch {
 	case i < 0:
+		h.ups = slices.DeleteFunc(h.ups, func(op uint64) bool { return op == in.Op })
+		c.undoUps(h)
+	case h.changes[i].what == AlterMode && h.changes[i].mode != Exclusive:
+		h.changes[i].undo = true
 	case i > 0:
 		h.changes = slices.Delete(h.changes, i, i+1)
+		c.undoUps(h)
 	case h.changes[0].what == AlterMode:
-		h.changes[0] = change{what: AlterMode, mode: h.mode, undo: true}
+		h.changes[0] = change{what: AlterMode, mode: h.settled(), undo: true}
 		c.sendChange(h)
 	default:
 		c.nextChange(h)
+	}
+}
+
+// settled is the mode that the users of a lock know of: exclusive if one that went
+// up has not been given up.
+func (h *hold) settled() Mode {
+	if len(h.ups) > 0 {
+		return Exclusive
+	}
+	return h.base
+}
+
+// undoUps goes back to the settled mode if a change that was given up has gone up,
+// and none that changes the mode is in line: when that one ends this is looked at anew.
+func (c *Core) undoUps(h *hold) {
+	changing := slices.ContainsFunc(h.changes, func(ch change) bool { return ch.what == AlterMode })
+	if to := h.settled(); h.mode != to && !changing {
+		c.addChange(h, change{what: AlterMode, mode: to, undo: true})
 	}
 }
 
@@ -130,7 +159,7 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 		if m.Outcome == OutcomeAltered {
 			h.token = max(h.token, m.Token)
 			if done.what == AlterMode {
-				h.mode = done.mode
+				h.changed(done)
 			}
 			mode = h.mode
 			for _, later := range h.changes[1:] { // K8: asked to go down, it counts as being there
@@ -146,6 +175,18 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 			c.notify(Altered{Handle: h.handle, Op: done.op, Outcome: m.Outcome, Mode: mode, Token: h.token, Holder: m.Holder})
 		}
 		c.nextChange(h)
+		c.undoUps(h)
+	}
+}
+
+// changed notes that a change of mode is done.
+func (h *hold) changed(done change) {
+	h.mode = done.mode
+	switch {
+	case done.mode != Exclusive:
+		h.base, h.ups = done.mode, nil
+	case !done.undo:
+		h.ups = append(h.ups, done.op)
 	}
 }
 

@@ -71,6 +71,8 @@ type hold struct {
 	extend   uint64 // the user asked for a renewal: the first beat that is one; 0 if not
 
 	mode      Mode     // of the grant; a change down shows at once (K8)
+	base      Mode     // without those that went up: as granted, or as it went down to
+	ups       []uint64 // the ops of those that have gone up since, and were not given up
 	changes   []change // asked for, the first one is on its way (alter_client.go)
 	altered   uint64   // the last number used for one
 	contended bool     // its user knows that somebody waits (K14)
@@ -434,7 +436,7 @@ func (c *Core) adopt(h *hold, m Answer) {
 		return
 	}
 	c.client.drop(h)
-	h.state, h.token, h.deadline, h.mode = holdHeld, m.Token, deadline, h.in.Mode
+	h.state, h.token, h.deadline, h.mode, h.base = holdHeld, m.Token, deadline, h.in.Mode, h.in.Mode
 	c.joinSlot(h, m.Echo.time())
 	c.notify(Granted{h.handle, m.Token, deadline})
 	if h.contended { // the Notice overtook the grant

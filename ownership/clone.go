@@ -148,7 +148,7 @@ func (cl *client) clone() client {
 		k.asking[i] = k.holds[h.handle]
 	}
 	for _, h := range k.holds {
-		h.changes = slices.Clone(h.changes)
+		h.changes, h.ups = slices.Clone(h.changes), slices.Clone(h.ups)
 	}
 	k.alters = slices.Clone(cl.alters)
 	for i, h := range k.alters {

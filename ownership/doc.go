@@ -262,8 +262,9 @@
 //     queue, waits until the other holders have gone, lets nobody in meanwhile, and
 //     gets a new token. It is refused, and nothing changed, if another holder may go up
 //     as well (it is for update, or waits to): each would wait for the other. A holder
-//     that gives its wait up takes it back by a further number. From the moment that a
-//     holder asks to go down it counts as being there.
+//     that gives its wait up takes it back by a further number, also when it has gone
+//     up meanwhile, unless another call of its user has gone up with it. From the moment
+//     that a holder asks to go down it counts as being there.
 //   - K9. A grant with a Delay whose lease expires stays in the record, marked Lost,
 //     for Delay·(1+d) more, and takes its weight. A new owner counts it anew, as
 //     leases (T4). A client that gives back what it has lost says so, and the place

@@ -290,6 +290,11 @@ func (e *encoder) hold(h *hold) {
 	e.uint(h.since)
 	e.uint(h.extend)
 	e.mode(h.mode)
+	e.mode(h.base)
+	e.len(len(h.ups))
+	for _, op := range h.ups {
+		e.uint(op)
+	}
 	e.len(len(h.changes))
 	for i := range h.changes {
 		e.change(&h.changes[i])

@@ -89,8 +89,8 @@ type Change struct {
 	Value  []byte // AlterValue
 }
 
-// Unchange gives a Change up: it is not asked for any more. What has not been
-// carried out of a change of mode is taken back. Nothing follows.
+// Unchange gives a Change up: it is not asked for any more. A change up is taken
+// back, also if Altered was on its way; one down goes on. Nothing follows.
 type Unchange struct {
 	Handle Handle
 	Op     uint64

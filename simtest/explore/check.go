@@ -12,7 +12,10 @@ import (
 type memory struct {
 	calls    []call                   // by handle
 	views    []viewFact               // decided ones that were learned or sent
-	tops     []top                    // the highest token granted, by key
+	written  []writing                // values, by handle and op
+	looks    []looking                // by handle
+	evicts   []evicting               // by handle
+	open     []opening                // calls without an answer, in their order
 	shown    []shownFact              // certified grants that left their owner
 	promised [maxNodes]ownership.Term // the highest term each node has sealed, by its own word
 	hash     uint64
@@ -26,16 +29,13 @@ type call struct {
 	granted  bool
 	token    ownership.Token
 	deadline ownership.Time
-	unlocked bool   // Unlock was called
-	released bool   // … and certified
-	over     bool   // lost, or refused for its form
-	busy     bool   // answered busy
-	before   uint32 // handles whose release was certified before this call began
-}
-
-type top struct {
-	key   string
-	token ownership.Token
+	unlocked bool           // Unlock was called
+	released bool           // … and certified
+	over     bool           // lost, or refused for its form
+	busy     bool           // answered busy
+	before   uint32         // handles whose release was certified before this call began
+	mode     ownership.Mode // what it takes of the key, as its client believes
+	up       bool           // it has asked to go up
 }
 
 // fact is what of a step's output the checker looks at: an event as it is, or
@@ -98,7 +98,8 @@ func eventFacts(e ownership.Event) []fact {
 	switch e := e.(type) {
 	case ownership.ViewLearned:
 		return []fact{viewOf(e.View)}
-	case ownership.Granted, ownership.Extended, ownership.Busy, ownership.Lost, ownership.Released, ownership.Invalid, ownership.Disagrees:
+	case ownership.Granted, ownership.Extended, ownership.Busy, ownership.Lost, ownership.Released, ownership.Invalid, ownership.Disagrees,
+		ownership.Altered, ownership.Looked, ownership.Evicted:
 		return []fact{e}
 	}
 	return nil
@@ -125,6 +126,7 @@ func (m *machine) observe(s *state, node int, o *outcome) string {
 	}
 	w := watcher{s.memory.clone(), s, node, func(n int) string { return m.names[n] }, m.scenario.allowed}
 	for _, f := range o.facts {
+		w.closes(f)
 		if wrong := w.see(f); wrong != "" {
 			return wrong
 		}
@@ -152,22 +154,30 @@ func (m *memory) news(node int, facts []fact) bool {
 // invoked notes a client's own doing, before its core learns of it.
 func (m *machine) invoked(s *state, node int, in ownership.Input) {
 	w := watcher{memory: s.memory.clone(), s: s, node: node}
+	w.opens(in)
 	switch in := in.(type) {
 	case ownership.Lock:
-		c := call{handle: in.Handle, node: node, key: in.Key}
-		for _, o := range w.calls {
-			if o.released {
-				c.before |= 1 << o.handle
-			}
-		}
+		c := call{handle: in.Handle, node: node, key: in.Key, mode: in.Mode, before: w.released()}
 		w.calls = append(w.calls, c)
 		slices.SortFunc(w.calls, func(a, b call) int { return int(a.handle) - int(b.handle) })
 	case ownership.Unlock:
 		if c := w.call(in.Handle); c != nil {
 			c.unlocked = true
 		}
+	default:
+		w.invokedInSession(in)
 	}
 	w.remember()
+}
+
+// released has the handles whose release is certified.
+func (m *memory) released() (handles uint32) {
+	for _, o := range m.calls {
+		if o.released {
+			handles |= 1 << o.handle
+		}
+	}
+	return handles
 }
 
 func (w *watcher) remember() {
@@ -225,6 +235,12 @@ func (w *watcher) event(f fact) string {
 		}
 	case ownership.Invalid:
 		w.call(e.Handle).over = true
+	case ownership.Altered:
+		return w.altered(w.call(e.Handle), e)
+	case ownership.Looked:
+		return w.looked(e)
+	case ownership.Evicted:
+		return w.evicted(e)
 	}
 	return ""
 }
@@ -277,26 +293,22 @@ func (w *watcher) showed(f shownFact) string {
 	return ""
 }
 
-// granted: tokens of a key rise in the order in which clients see their grants.
+// granted: of two grants that cannot stand beside each other, clients see the one
+// with the lower token first.
 func (w *watcher) granted(c *call, e ownership.Granted) string {
 	if c.granted || c.unlocked || c.over || c.busy {
 		return fmt.Sprintf("%s was granted lock %d after its end (I15)", w.name(c.node), c.handle)
 	}
-	c.granted, c.token, c.deadline = true, e.Token, e.Deadline
-	i := slices.IndexFunc(w.tops, func(t top) bool { return t.key == c.key })
-	switch {
-	case i < 0:
-		w.tops = append(w.tops, top{c.key, e.Token})
-		slices.SortFunc(w.tops, func(a, b top) int {
-			if a.key < b.key {
-				return -1
-			}
-			return 1
-		})
-	case e.Token <= w.tops[i].token:
-		return fmt.Sprintf("%s got token %s of %q after %s was granted", w.name(c.node), token(e.Token), c.key, token(w.tops[i].token))
-	default:
-		w.tops[i].token = e.Token
+	c.granted, c.deadline = true, e.Deadline
+	return w.rises(c, e.Token)
+}
+
+func (w *watcher) rises(c *call, t ownership.Token) string {
+	c.token = t
+	for i := range w.calls {
+		if o := &w.calls[i]; o != c && o.key == c.key && o.granted && o.token >= t && !beside(o.mode, c.mode) {
+			return fmt.Sprintf("%s got token %s of %q after %s was granted", w.name(c.node), token(t), c.key, token(o.token))
+		}
 	}
 	return w.alone(c)
 }
@@ -307,10 +319,10 @@ func (w *watcher) believes(c *call) bool {
 	return c.granted && !c.unlocked && !c.over && w.s.nodes[c.node] != nil && w.s.now < c.deadline
 }
 
-// alone: no two holders believe at once.
+// alone: no two holders believe at once, but for those that fit beside each other.
 func (w *watcher) alone(c *call) string {
 	for i := range w.calls {
-		if o := &w.calls[i]; o != c && o.key == c.key && w.believes(o) && w.believes(c) {
+		if o := &w.calls[i]; o != c && o.key == c.key && w.believes(o) && w.believes(c) && !beside(o.mode, c.mode) {
 			return fmt.Sprintf("two believe that they hold %q: %s (lock %d, token %s) and %s (lock %d, token %s)",
 				c.key, w.name(o.node), o.handle, token(o.token), w.name(c.node), c.handle, token(c.token))
 		}
@@ -356,7 +368,9 @@ func (m *memory) done(h ownership.Handle) bool {
 
 func (m *memory) clone() *memory {
 	k := *m
-	k.calls, k.views, k.tops, k.shown = slices.Clone(m.calls), slices.Clone(m.views), slices.Clone(m.tops), slices.Clone(m.shown)
+	k.calls, k.views, k.shown = slices.Clone(m.calls), slices.Clone(m.views), slices.Clone(m.shown)
+	k.written, k.looks, k.evicts = slices.Clone(m.written), slices.Clone(m.looks), slices.Clone(m.evicts)
+	k.open = slices.Clone(m.open)
 	return &k
 }
 
@@ -364,20 +378,18 @@ func (m *memory) rehash() {
 	h := uint64(len(m.calls))
 	for _, c := range m.calls { // key and node follow from the handle
 		flags := uint64(0)
-		for i, b := range [...]bool{c.granted, c.unlocked, c.released, c.over, c.busy} {
+		for i, b := range [...]bool{c.granted, c.unlocked, c.released, c.over, c.busy, c.up} {
 			if b {
 				flags |= 1 << i
 			}
 		}
 		h = combine(combine(combine(h, uint64(c.handle)<<8|flags), uint64(c.token)), uint64(c.deadline))
-		h = combine(h, uint64(c.before))
+		h = combine(combine(h, uint64(c.before)), uint64(c.mode.Weight))
 	}
 	for _, v := range m.views {
 		h = combine(combine(h, uint64(v.epoch)), v.hash)
 	}
-	for _, t := range m.tops {
-		h = combine(h, uint64(t.token)+uint64(len(t.key)))
-	}
+	h = m.hashSession(h)
 	for _, s := range m.shown {
 		h = combine(combine(combine(h, uint64(s.token)), uint64(s.request.Client)), s.request.Seq)
 	}

@@ -8,13 +8,13 @@
 //
 // # The way through the code
 //
-//	scenarios.go  what is explored: begin here
+//	scenarios.go  what is explored: begin here; sessions.go: of modes, values, evictions
 //	scenario.go   Scenario, Budget, Limits, Result
 //	stage.go      plays a scenario's deterministic prefix
 //	machine.go    which actions a state has, and what they lead to
 //	state.go      one state of the world, its fingerprint
 //	version.go    one state of a core; steps are remembered
-//	check.go      what is checked, and what the checker must remember
+//	check.go      what is checked, and what the checker must remember; check_session.go
 //	search.go     the breadth-first walk
 //	reach.go      what a search has come to at all
 //	trace.go      a violation in words (words.go)
@@ -72,14 +72,18 @@
 // In each state: the core's own assertions I1–I17; one decided view at each epoch
 // and one mesh; tokens unique, rising within a term as certified answers appear,
 // and over all terms as clients are granted; one token for each request and term
-// (K1); no two holders believe at once; a busy answer has a possible holder, so a
-// certified unlock frees; a lock that nobody released is not forgotten before its
-// deadline; deadlines do not go back; no replica certifies a term below one that
-// it has sealed (T1, G1).
+// (K1); no two holders believe at once that do not fit beside each other (K7); a
+// busy answer has a possible holder, so a certified unlock frees; a lock that nobody
+// released is not forgotten before its deadline; deadlines do not go back; no
+// replica certifies a term below one that it has sealed (T1, G1). Of changes (K6, K8): who goes up has a higher token and
+// is alone, who may not has somebody in the way, who holds is not told that it does
+// not. Looks see what was written and freed before they began (K12); an operator's
+// call ends when the holder knows (K13). Where nothing is lost and no time is needed
+// (Scenario.answers), every call is answered when nothing is on its way any more.
 //
 // # What is not covered
 //
-// Clocks that drift (simtest.Play has them); liveness; more than one partition;
+// Clocks that drift (simtest.Play has them); liveness but for that; more than one partition;
 // groups of more than three; Leave; states in more than one chunk, and replicas
 // that miss more than the owner's buffer; more than a few actions of time, so what
 // takes seconds is reached by prefixes and leaps alone. An exhausted scenario says

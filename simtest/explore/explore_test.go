@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -211,6 +212,63 @@ func adversaries() []adversary {
 			tamper: func(_, _ ownership.NodeID, m ownership.Message) ownership.Message {
 				if k, ok := m.(ownership.Answer); ok && k.Outcome == ownership.OutcomeGranted && k.Token > 100<<32|1 {
 					k.Outcome = ownership.OutcomeBusy
+					return k
+				}
+				return m
+			}},
+		{name: "an owner that lets two go up", scenario: upgrades, want: "two believe", steps: 3,
+			tamper: func(_, _ ownership.NodeID, m ownership.Message) ownership.Message {
+				if k, ok := m.(ownership.Answer); ok && k.Alters == 1 && k.Outcome == ownership.OutcomeWaiting {
+					k.Outcome, k.Token = ownership.OutcomeAltered, 100<<32|9
+					return k
+				}
+				return m
+			}},
+		{name: "an owner that keeps the token", scenario: upgrades, want: "not above its own", steps: 6,
+			tamper: func(_, _ ownership.NodeID, m ownership.Message) ownership.Message {
+				if k, ok := m.(ownership.Answer); ok && k.Alters == 1 && k.Outcome == ownership.OutcomeAltered {
+					k.Token = 100<<32 | 1
+					return k
+				}
+				return m
+			}},
+		{name: "an owner that lets nobody go up", scenario: upgrades, want: "nobody else ever would", steps: 3,
+			tamper: func(_, _ ownership.NodeID, m ownership.Message) ownership.Message {
+				if k, ok := m.(ownership.Answer); ok && k.Alters == 1 {
+					k.Outcome = ownership.OutcomeBusy
+					return k
+				}
+				return m
+			}},
+		{name: "an owner that answers another change than was asked", scenario: upgrades, want: "nobody answers call", steps: 13, budget: &Budget{},
+			tamper: func(_, _ ownership.NodeID, m ownership.Message) ownership.Message {
+				if k, ok := m.(ownership.Answer); ok && k.Alters == 1 {
+					k.Alters = 2
+					return k
+				}
+				return m
+			}},
+		{name: "an owner that says of a held lock that it is not held", scenario: values, want: "holds nothing", steps: 3,
+			tamper: func(_, _ ownership.NodeID, m ownership.Message) ownership.Message {
+				if k, ok := m.(ownership.Answer); ok && k.Alters == 1 {
+					k.Outcome = ownership.OutcomeNotHeld
+					return k
+				}
+				return m
+			}},
+		{name: "an owner that tells of no value", scenario: values, want: "does not know of", steps: 6,
+			tamper: func(_, _ ownership.NodeID, m ownership.Message) ownership.Message {
+				if k, ok := m.(ownership.Report); ok && len(k.Keys) == 1 {
+					k.Keys = slices.Clone(k.Keys)
+					k.Keys[0].Value = nil
+					return k
+				}
+				return m
+			}},
+		{name: "an owner that is done with an eviction at once", scenario: values, want: "the operator was told", steps: 3,
+			tamper: func(_, _ ownership.NodeID, m ownership.Message) ownership.Message {
+				if k, ok := m.(ownership.Answer); ok && k.Outcome == ownership.OutcomeWaiting && k.Reason.Code == ownership.ReasonQueued && k.Alters == 0 {
+					k.Outcome = ownership.OutcomeReleased
 					return k
 				}
 				return m

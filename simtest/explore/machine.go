@@ -88,7 +88,7 @@ func (m *machine) actions(s *state, as []action) []action {
 }
 
 func (m *machine) may(s *state, d doing) bool {
-	return s.nodes[d.node] != nil && (d.after == 0 || s.memory.done(d.after))
+	return s.nodes[d.node] != nil && (d.after == 0 || s.memory.done(d.after)) && !(d.answered && s.memory.waits(d.after))
 }
 
 // withSleepers adds a passing of time: all wake in it, or all but one.
@@ -150,7 +150,23 @@ func (m *machine) apply(s *state, a action, to *state) (wrong string) {
 			wrong = m.step(to, i, p.input())
 		}
 	}
+	if wrong == "" && m.scenario.answers && m.quiet(to) && len(to.memory.open) > 0 {
+		wrong = fmt.Sprintf("nothing is on its way, and nobody answers call %d", to.memory.open[0].handle)
+	}
 	return wrong
+}
+
+// quiet says that nothing will happen any more but for the passing of time.
+func (m *machine) quiet(s *state) bool {
+	if len(s.flight) > 0 {
+		return false
+	}
+	for l, lane := range m.lanes {
+		if at := int(s.lanes[l]); at < len(lane) && m.may(s, lane[at]) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(s.nodes[:], func(v *version) bool { return v != nil && v.wake <= s.now })
 }
 
 // pass lets time go on to at. Who is due and does not oversleep it ticks.

@@ -21,11 +21,16 @@ const (
 	reachExpired
 	reachMissing
 	reachDropped
-	reachMax = reachDropped
+	reachAltered
+	reachRefused
+	reachSeen
+	reachEvicted
+	reachMax = reachEvicted
 )
 
 var reachWords = map[reach]string{reachView: "view", reachActivated: "take-over", reachWaits: "T6", reachGranted: "grant", reachBusy: "busy", reachReleased: "release",
-	reachExtended: "renewal", reachExpired: "expiry", reachMissing: "loss", reachDropped: "drop"}
+	reachExtended: "renewal", reachExpired: "expiry", reachMissing: "loss", reachDropped: "drop",
+	reachAltered: "change", reachRefused: "refusal", reachSeen: "a value seen", reachEvicted: "eviction"}
 
 func reachOf(e ownership.Event) reach {
 	switch e := e.(type) {
@@ -48,6 +53,19 @@ func reachOf(e ownership.Event) reach {
 			return reachExpired
 		}
 		return reachMissing
+	case ownership.Altered:
+		if e.Outcome == ownership.OutcomeAltered {
+			return reachAltered
+		}
+		return reachRefused
+	case ownership.Looked:
+		if e.Keys[0].Value != nil {
+			return reachSeen
+		}
+	case ownership.Evicted:
+		if e.Done {
+			return reachEvicted
+		}
 	case ownership.Dropped, ownership.Abandoned:
 		return reachDropped
 	}

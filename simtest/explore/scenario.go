@@ -14,6 +14,9 @@ type Scenario struct {
 
 	budget  Budget
 	allowed Allowed
+	// answers: where nothing is in flight, no script has more to do and nobody is due,
+	// every call has its answer. So it is where nothing is lost and no time is needed.
+	answers bool
 	// twice lists the kinds that Budget.Twice may double; nil: all.
 	twice []ownership.Kind
 	// instant lists the kinds that arrive at once, in the step that sends them.
@@ -62,10 +65,11 @@ type Allowed struct {
 
 // doing is one step of a script: what a client does, or what gossip tells.
 type doing struct {
-	node  int
-	in    ownership.Input
-	after ownership.Handle // not before this call is granted or over; 0: at any time
-	hash  uint64
+	node     int
+	in       ownership.Input
+	after    ownership.Handle // not before this call is granted or over; 0: at any time
+	answered bool             // and not before its changes are answered
+	hash     uint64
 }
 
 // Limits end a search that would go on. Zero is no limit.

@@ -188,6 +188,12 @@ func (m *machine) input(in ownership.Input) string {
 		return fmt.Sprintf("Unlock of lock %d", in.Handle)
 	case ownership.Extend:
 		return fmt.Sprintf("Extend of lock %d", in.Handle)
+	case ownership.Change:
+		return fmt.Sprintf("Change %d of lock %d: %s", in.Op, in.Handle, alteration(ownership.Alter{What: in.What, Mode: in.Mode, Value: in.Value}))
+	case ownership.Look:
+		return fmt.Sprintf("Look %d at %q", in.Handle, in.Key)
+	case ownership.Evict:
+		return fmt.Sprintf("Evict %d of %q token %s", in.Handle, in.Key, token(in.Token))
 	case ownership.Roster:
 		words := "gossip tells"
 		for _, p := range in.Peers {
@@ -207,6 +213,8 @@ func (m *machine) event(e ownership.Event) string {
 		return fmt.Sprintf("Granted: lock %d, token %s", e.Handle, token(e.Token))
 	case ownership.Busy:
 		return fmt.Sprintf("Busy: lock %d, %s has token %s", e.Handle, request(e.Holder.Request), token(e.Holder.Token))
+	case ownership.Altered:
+		return fmt.Sprintf("Altered: change %d of lock %d: %s, %s, token %s", e.Op, e.Handle, outcomes[e.Outcome], e.Mode, token(e.Token))
 	case ownership.ViewLearned:
 		return "ViewLearned: " + m.view(e.View)
 	}
