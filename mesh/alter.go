@@ -69,6 +69,9 @@ func (l *Lock) upgrade(ctx context.Context) error {
 		return because("another holder may be upgraded as well, and each would wait for the other: "+heldBy(a.result.Holder, l.node.client)+
 			"; unlock this lock and take it anew, with Update where it is to be upgraded", ErrLocked)
 	}
+	if gone := l.Err(); gone != nil { // by the clock of now: the answer may have been long on its way
+		return gone
+	}
 	return a.outcome()
 }
 

@@ -20,7 +20,9 @@ const unlockFor = 2 * time.Second
 // Do returns the error of the locking, and then fn was not called; else fn's
 // error, joined with what ended the lock if that was not fn itself: ErrLost,
 // ErrReleased if its lease was revoked, or ErrClosed if the node was closed, or
-// left without being given the time to wait for fn. So nil means that fn ran under the lock from its beginning to its end.
+// left without being given the time to wait for fn. So nil means that fn ran under
+// the lock from its beginning to its end, or until the program itself let go of it:
+// fn, or a function of [OnContended].
 // Do waits for the release to be confirmed, once ctx is over two seconds at most;
 // a release that is not confirmed goes on in the background and is no error. If
 // fn panics, the lock is released and the panic goes on.

@@ -24,7 +24,8 @@ const electionPrefix = "election/"
 // hears of it from [Term.Done], by its own clock, before another can lead. The term's
 // token is the fencing token: it rises from leader to leader, and what the leader
 // writes to carries it (see [Fence]), since a leader that is paused beyond its term
-// may act before it looks. Candidates lead in the order in which they came.
+// may act before it looks. Candidates lead in the order in which they came. The zero
+// value is no election: [Node.Election] makes one.
 type Election struct {
 	node *Node
 	name string
@@ -170,7 +171,7 @@ func renamed(op string, err error) error {
 
 // Term is the time for which a node leads. It lasts until Resign, Transfer, or Leave,
 // or until its lock is lost. Its methods may be called from any goroutine, and for
-// ever.
+// ever. The zero value is no term: [Election.Campaign] makes one.
 type Term struct {
 	election *Election
 	lock     *Lock

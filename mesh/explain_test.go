@@ -64,7 +64,7 @@ func TestExplain(t *testing.T) {
 		w.net.Tap(func(f transport.Flight) bool { return f.FromAddr != "host-1:1" && f.ToAddr != "host-1:1" }) // gossip still hears it
 		over, cancel := context.WithCancel(bg)
 		cancel()
-		if got := nodes[0].Explain(over, key); !strings.Contains(got, "has not answered yet") {
+		if got := nodes[0].Explain(over, key); !strings.Contains(got, "its owner node-1 was not heard before ctx ended") {
 			t.Error(got)
 		}
 		says(nodes[0], "its owner node-1", "answer", "a majority of the voters answers")

@@ -73,8 +73,9 @@ func (n *Node) Inspect(ctx context.Context, key string) (KeyState, error) {
 // released meanwhile and taken anew is safe. The holder's Done closes with an
 // ErrLost that names this node, and Release returns when it is certain that it has:
 // the holder has said so, or its TTL has run out without its being renewed. The next
-// in line then has the key. The token of a lease's key, "\x00lease/" and its ID, ends
-// the lease: all its locks are lost.
+// in line then has the key, whatever its [Delay] was: whoever calls this answers for
+// what may still be on its way. The token of a lease's key, "\x00lease/" and its ID, ends
+// the lease: all its locks are lost, with their Delay.
 //
 // The error is ErrNotHolder, and says who holds the key, if nobody holds it with
 // this token. When ctx ends first, it is ErrUnavailable as well as ctx.Err(), and

@@ -22,7 +22,8 @@ const leasePrefix = "\x00lease/"
 // released. Unlocking one of them leaves it alive.
 //
 // Locks of one lease exclude each other like any two: a lease is no owner that may
-// have a key twice. The methods may be called from any goroutine, and for ever.
+// have a key twice. The methods may be called from any goroutine, and for ever. The
+// zero value is no lease: [Node.Lease] makes one.
 type Lease struct {
 	node   *Node
 	id     string
@@ -41,11 +42,11 @@ type Lease struct {
 
 // Lease starts a lease, which takes one round trip as a lock does. ctx bounds that
 // alone. ttl is how long the lease and its locks outlive the last confirmed renewal:
-// above 0 and at most Params.MaxTTL, else the error is ErrInvalid. Further errors:
+// 10 milliseconds to Params.MaxTTL, else the error is ErrInvalid. Further errors:
 // ErrUnavailable with ctx.Err(), ErrClosed.
 func (n *Node) Lease(ctx context.Context, ttl time.Duration) (*Lease, error) {
-	if ttl <= 0 || ttl > n.cfg.Params.MaxTTL {
-		return nil, &Error{"Lease", "", invalid(fmt.Sprintf("the TTL is %v; it must be above 0 and at most the mesh's Params.MaxTTL, %v", ttl, n.cfg.Params.MaxTTL))}
+	if wrong := n.cfg.Params.checkTTL(ttl); wrong != "" {
+		return nil, &Error{"Lease", "", invalid(wrong)}
 	}
 	if ctx.Err() != nil {
 		return nil, &Error{"Lease", "", ended(ctx, ErrUnavailable, "ended before it was asked for")}
@@ -67,16 +68,16 @@ func (n *Node) Lease(ctx context.Context, ttl time.Duration) (*Lease, error) {
 // the lock is granted, the error is what its Err says: ErrLost or ErrReleased.
 func InLease(l *Lease) Option {
 	return func(o *options) {
-		if l == nil {
-			o.wrong = "InLease(nil): there is no such lease"
-		}
-		o.lease = l
+		o.lease, o.noLease = l, l == nil
 	}
 }
 
 // checkLease fills in what a lock has of its lease.
 func (o *options) checkLease() {
 	switch {
+	case o.noLease:
+		o.wrong = "InLease(nil): there is no such lease"
+		return
 	case o.lease == nil:
 		return
 	case o.lease.node == nil:

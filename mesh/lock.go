@@ -10,7 +10,8 @@ import (
 )
 
 // Lock is a lock that was granted. Its methods may be called from any
-// goroutine, and for ever: also after the lock is lost and the node closed.
+// goroutine, and for ever: also after the lock is lost and the node closed. The zero
+// value is no lock, and not to be used: a Lock comes from [Node.Lock] and its like.
 //
 // A Lock is held until it is released or lost. Unless it was taken with NoRenew
 // it is renewed automatically until then, so it is lost only if no renewal was

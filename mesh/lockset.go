@@ -27,7 +27,8 @@ const maxSetKeys = 1024
 // or holds one set and asks for another, can still wait for somebody who waits for
 // him: take all keys with one call, or let ctx end the wait.
 //
-// When a key is not to be had, everything granted so far is given back at once, and
+// When a key is not to be had, everything granted so far is given back at once (if the
+// process is killed, a TTL after its last renewal, as any lock), and
 // the error names the key that it waited for (Error.Key) and who holds it. The
 // errors are Lock's, and ErrLost if a lock that it had was lost meanwhile. With
 // [NoRenew] a lock that it has runs out one TTL after it was granted, also while
@@ -119,7 +120,7 @@ func (s *LockSet) await(ctx context.Context, l *Lock, before []*Lock) (err error
 // LockSet is what LockAll returns: several locks that were granted together. From
 // then on each is a lock like any other, to be renewed, looked at and released by
 // itself; the methods of the set speak of all of them. They may be called from any
-// goroutine, and for ever.
+// goroutine, and for ever. The zero value is no set: [Node.LockAll] makes one.
 type LockSet struct {
 	node  *Node
 	locks []*Lock // in the caller's order

@@ -153,7 +153,9 @@ func (n *Node) awaitJoined(ctx context.Context) error {
 // lease that has ended (InLease). All are *Error.
 //
 // Without [Shared], [Update] or [Permits] the lock is exclusive. Two locks of one key
-// in one process exclude each other like any two. A lock is not reentrant.
+// in one process exclude each other like any two. A lock is not reentrant. A key has
+// 1 to 512 bytes, of any value; keys that begin with "\x00lease/" are those of leases,
+// and ErrInvalid here.
 func (n *Node) Lock(ctx context.Context, key string, opts ...Option) (*Lock, error) {
 	return n.acquire(ctx, "Lock", key, false, opts)
 }

@@ -16,6 +16,7 @@ const (
 	maxNoteBytes  = ownership.MaxNoteBytes
 	maxValueBytes = ownership.MaxValueBytes
 	defaultTTL    = 15 * time.Second
+	minTTL        = 10 * time.Millisecond
 	ttlUnset      = time.Duration(math.MinInt64) // TTL was not given
 )
 
@@ -32,6 +33,7 @@ type options struct {
 	delay   time.Duration
 	called  func(*Lock)      // OnContended's
 	lease   *Lease           // InLease
+	noLease bool             // InLease(nil)
 	set     *LockSet         // LockAll
 	after   ownership.Handle // LockAll: asked for once this one is held
 	wrong   string           // what an option found wrong with its arguments, "" if nothing
@@ -40,7 +42,8 @@ type options struct {
 // TTL is how long the lock outlives its last confirmed renewal: a node that
 // crashes or is cut off keeps its locks from others for this long. Renewals go
 // out every third of it. Default: 15 seconds, or Params.MaxTTL if that is less.
-// A TTL of 0 or less, or above Params.MaxTTL, is ErrInvalid.
+// A TTL of less than 10 milliseconds, which a forgotten unit makes, or above
+// Params.MaxTTL, is ErrInvalid.
 func TTL(d time.Duration) Option { return func(o *options) { o.ttl = max(d, ttlUnset+1) } }
 
 // NoRenew lets the lock run out one TTL after it was granted, unless
@@ -71,7 +74,7 @@ func Permits(n, of int) Option {
 func Update() Option { return func(o *options) { o.mode = Mode{Kind: ModeUpdate} } }
 
 // Delay is a lock-delay: when the lock is lost, not when it is unlocked, the key
-// stays closed to others for so much longer. It is time for a holder that does not
+// stays closed to others for so much longer; [Node.Release] opens it at once. It is time for a holder that does not
 // know yet to come to a stop, or for its writes to arrive, where what they write
 // to cannot check tokens (Chubby, section 2.4). 0, the default, to Params.MaxTTL;
 // anything else is ErrInvalid. It counts by the owner's clock, anew when the
@@ -118,10 +121,8 @@ func (p Params) resolve(key string, opts []Option) (options, error) {
 	switch {
 	case strings.HasPrefix(key, leasePrefix):
 		return o, invalid("the key begins with " + quote(leasePrefix) + ", as only those of leases do")
-	case o.ttl <= 0:
-		return o, invalid(fmt.Sprintf("TTL is %v; it must be above 0, and is %v by default", o.ttl, min(defaultTTL, p.MaxTTL)))
-	case o.ttl > p.MaxTTL:
-		return o, invalid(fmt.Sprintf("TTL is %v; the mesh's Params.MaxTTL is %v, and no lease may be longer", o.ttl, p.MaxTTL))
+	case p.checkTTL(o.ttl) != "":
+		return o, invalid(p.checkTTL(o.ttl))
 	case o.delay < 0 || o.delay > p.MaxTTL:
 		return o, invalid(fmt.Sprintf("Delay is %v; it may be from 0 to %v (Params.MaxTTL)", o.delay, p.MaxTTL))
 	case len(o.note) > maxNoteBytes:
@@ -130,6 +131,17 @@ func (p Params) resolve(key string, opts []Option) (options, error) {
 		return o, invalid("the note is not valid UTF-8")
 	}
 	return o, nil
+}
+
+// checkTTL says what is wrong with the TTL of a lock or a lease, "" if nothing is.
+func (p Params) checkTTL(ttl time.Duration) string {
+	switch {
+	case ttl < minTTL:
+		return fmt.Sprintf("TTL is %v; at least %v are needed to renew a lock, and %v is the default: is its unit missing, as in 15*time.Second?", ttl, minTTL, min(defaultTTL, p.MaxTTL))
+	case ttl > p.MaxTTL:
+		return fmt.Sprintf("TTL is %v; the mesh's Params.MaxTTL is %v, and no lease may be longer", ttl, p.MaxTTL)
+	}
+	return ""
 }
 
 func quote(s string) string { return strconv.Quote(s) }

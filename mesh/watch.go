@@ -61,11 +61,11 @@ func (n *Node) unwatched(ctx context.Context, q *look, seen bool) error {
 }
 
 // Locks yields every key that somebody holds, anywhere in the mesh, in no order
-// that means anything; keys that only have a value are left out. A [Lease] is held as
-// a lock too, under the key "\x00lease/" and its ID. It asks the owner of
-// each partition for a page at a time, so it is no picture of one moment: what each
-// yields was true when its owner answered. A key that is held from before the call
-// until its end is yielded once.
+// that means anything, and those that are closed for a [Delay]; keys that only have
+// a value are left out. A [Lease] is held as a lock too, under the key "\x00lease/"
+// and its ID. It asks the owner of each partition for a page at a time, so it is no
+// picture of one moment: what each yields was true when its owner answered. A key
+// that is held from before the call until its end is yielded once.
 //
 // It yields an error, and ends, when ctx is over before all partitions have
 // answered: it is then ErrUnavailable as well as ctx.Err(), and says how many have

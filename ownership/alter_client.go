@@ -23,6 +23,9 @@ func (c *Core) clientChange(in Change) {
 	h := c.client.holds[in.Handle]
 	m := Alter{What: in.What, Mode: in.Mode, Value: in.Value}
 	refused := Altered{Handle: in.Handle, Op: in.Op, Outcome: OutcomeNotHeld}
+	if h != nil && h.state == holdHeld && c.now >= h.deadline { // K3
+		c.lose(h, LostExpired)
+	}
 	switch {
 	case h == nil || h.state != holdHeld || h.evicts != 0:
 		c.notify(refused)
@@ -132,6 +135,10 @@ func (c *Core) dropChanges(h *hold) {
 // that was asked.
 func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 	if h.state != holdHeld || len(h.changes) == 0 {
+		return
+	}
+	if c.now >= h.deadline { // K3
+		c.lose(h, LostExpired)
 		return
 	}
 	ch := &h.changes[0]

@@ -78,6 +78,7 @@ type hold struct {
 	contended bool     // its user knows that somebody waits (K14)
 
 	evicts   Token  // not a lock, but an Evict of this one (K13)
+	evicting bool   // an owner has said that it tells the holder
 	heir     string // who goes first when it is released (K14)
 	follower Handle // the next one of its set (K11)
 	quiet    bool   // its user knows the end: only the owner must still be told
@@ -168,12 +169,20 @@ func (cl *client) leaseFor(in Lock) uint32 {
 			}
 		}
 	}
-	cl.leases++
+	for cl.leases++; cl.leaseUsed(cl.leases); cl.leases++ { // after 2³² they begin anew
+	}
 	if !in.NoRenew {
 		cl.dropUnused()
 		cl.auto = append(cl.auto, autoLease{cl.leases, in.TTL})
 	}
 	return cl.leases
+}
+
+// leaseUsed says that a number is one of a lease that is renewed, or keeps something.
+func (cl *client) leaseUsed(number uint32) bool {
+	i, _ := slices.BinarySearchFunc(cl.slots, number, func(s *slot, n uint32) int { return cmp.Compare(s.lease, n) })
+	return i < len(cl.slots) && cl.slots[i].lease == number ||
+		slices.ContainsFunc(cl.auto, func(a autoLease) bool { return a.number == number })
 }
 
 // dropUnused forgets leases that keep nothing, so that callers who compute their
@@ -279,6 +288,11 @@ func (c *Core) clientUnlock(in Unlock) {
 		return
 	}
 	h.heir = in.Heir
+	if h.evicts != 0 && h.first != 0 { // K13: the call is given up, not the eviction
+		h.quiet, h.giveUp = true, c.now.add(c.cfg.Params.given(h.in.TTL)+c.cfg.Params.lostWait())
+		c.notify(Released{Handle: handle})
+		return
+	}
 	switch h.state {
 	case holdBehind:
 		c.forget(h)
@@ -383,6 +397,7 @@ func (c *Core) onOutcome(h *hold, m Answer) {
 		if h.ticket.isZero() {
 			h.ticket = m.Ticket // K2: its first one
 		}
+		h.evicting = h.evicting || h.evicts != 0 && m.Reason.Code == ReasonQueued
 		c.why(h, m.Reason)
 	case OutcomeGranted:
 		if h.evicts == 0 {
@@ -397,20 +412,27 @@ func (c *Core) onOutcome(h *hold, m Answer) {
 	case OutcomeReleased, OutcomeNotHeld: // K13
 		if h.evicts != 0 {
 			c.forget(h)
-			c.notify(Evicted{h.handle, m.Outcome == OutcomeReleased, m.Holder})
+			if !h.quiet {
+				c.notify(Evicted{h.handle, m.Outcome == OutcomeReleased || h.evicting, m.Holder})
+			}
 		}
 	case OutcomeGone: // granted and expired on the way, or given up as lost
 		h.ticket = Ticket{}
 		c.startAsking(h)
 	case OutcomeInvalid:
 		c.forget(h)
-		c.notify(Invalid{h.handle, "the owner refused it: are all nodes of one version?"})
+		if !h.quiet {
+			c.notify(Invalid{h.handle, "the owner refused it: are all nodes of one version?"})
+		}
 	}
 }
 
 // why tells the runtime when the reason changes.
 func (c *Core) why(h *hold, r Reason) {
 	if h.reason == r {
+		return
+	}
+	if h.quiet {
 		return
 	}
 	if h.reason.Code != r.Code || h.reason.Holder != r.Holder || h.reason.Ahead != r.Ahead {
@@ -533,7 +555,7 @@ func (c *Core) tickClient() {
 		h := cl.asking[i]
 		// One that will be asked for again is not given up: while nobody has said that
 		// it is closed, it may be what the next one finds the key busy with.
-		if h.state == holdReleasing && !h.reask && c.now >= h.giveUp {
+		if (h.state == holdReleasing && !h.reask || h.quiet) && c.now >= h.giveUp {
 			c.released(h, false, true) // takes it off the list, or to its end under a new seq
 			continue
 		}

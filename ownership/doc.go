@@ -284,11 +284,14 @@
 //     come. A watched key is answered so once per term; later changes are sent when
 //     the write that made them is committed, with a number that rises. A watch is
 //     refreshed each second with the number seen, answered if there is a newer one,
-//     and forgotten after five without.
+//     and forgotten after five without (two, when a key has 4096 watchers).
 //   - K13. An operator releases a lock by its token. The owner tells the holder to let
 //     go (Notice, until it does), renews that lock no more, and so has it back by its
 //     Release, or by its expiry TTL·(1+d) after: the next holder comes when it is
-//     certain that this one has seen the end. The answer is K1's.
+//     certain that this one has seen the end. The answer is K1's. An operator that gives
+//     its call up goes on asking, unheard, for as long as a lease may last: a new owner
+//     knows nothing of it else. For one that an owner has told of the holder, a token
+//     that nobody has any more means done, whoever the owner is then.
 //   - K14. Holders are told when somebody begins to wait (Notice, and each heartbeat's
 //     answer), and may hand over: a Release may name an heir, the waiter that goes
 //     first if it fits.

@@ -46,7 +46,7 @@ func (c *Core) evict(o *owner, r *request, token Token) {
 	k := o.table.keys[r.key]
 	var h *Holder
 	if k != nil && k.held() {
-		r.busy = k.record
+		r.busy = k.record.Holders[0]
 		if i := slices.IndexFunc(k.record.Holders, func(h Holder) bool { return h.Token == token }); i >= 0 {
 			h = &k.record.Holders[i]
 		}
@@ -56,7 +56,7 @@ func (c *Core) evict(o *owner, r *request, token Token) {
 		c.answerByRound(o, r, false)
 		return
 	}
-	r.busy, r.evicts = nil, h.Request
+	r.busy, r.evicts = Holder{}, h.Request
 	o.table.revokes = append(o.table.revokes, r)
 	if lost := o.table.ending[h.Request]; h.Lost && lost != nil { // K9: an operator opens its place
 		c.ungrant(o, lost, "")
@@ -83,7 +83,7 @@ func (c *Core) evict(o *owner, r *request, token Token) {
 		// K13: nothing that came after this moment renews it.
 		c.endAt(o, held, c.now.add(c.view.Params.given(held.ttl)))
 	}
-	c.tellEvicted(o)
+	c.tellEvicted(o, held)
 	c.explain(o, r.from, r.id, Ticket{}, c.whyEvicting(o, r))
 }
 
@@ -115,18 +115,23 @@ func (c *Core) whyEvicting(o *owner, r *request) Reason {
 	return why
 }
 
-// tellEvicted tells holders to let go, again and again until they do.
-func (c *Core) tellEvicted(o *owner) {
+// tellEvicted tells a holder to let go.
+func (c *Core) tellEvicted(o *owner, r *request) {
 	t := &o.table
-	t.tellAt = never
-	for _, e := range t.endings {
-		if e.request.evicted && e.request.state == requestHeld {
-			t.tellAt = c.now.add(c.view.Params.resendEvery())
-			c.tell(o, e.request, NoticeItem{Evicted: true, By: e.request.evictor})
-		}
-	}
+	c.tell(o, r, NoticeItem{Evicted: true, By: r.evictor})
+	t.tellAt = earlier(t.tellAt, c.now.add(c.view.Params.resendEvery()))
 	o.timer = earlier(o.timer, t.tellAt)
 	c.wakeAt(o.timer)
+}
+
+// tickEvicted tells holders again and again, until they have let go.
+func (c *Core) tickEvicted(o *owner) {
+	o.table.tellAt = never
+	for _, e := range o.table.endings {
+		if e.request.evicted && e.request.state == requestHeld {
+			c.tellEvicted(o, e.request)
+		}
+	}
 }
 
 // contended says that somebody waits for a holder to go (K14).

@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -285,8 +286,10 @@ func (t *table) tidy(key string) {
 // enqueue puts a request in line by its ticket; one that has none gets the next
 // of this term. K2: it keeps its first ticket and presents it at a new owner.
 func (o *owner) enqueue(k *keyState, r *request) {
-	if r.ticket.isZero() || r.ticket.Term > o.term {
-		o.table.tickets++
+	if r.ticket.Term == 0 || r.ticket.Term > o.term {
+		if o.table.tickets < math.MaxUint32 { // who comes after as many as that goes by its arrival
+			o.table.tickets++
+		}
 		r.ticket = Ticket{o.term, o.table.tickets}
 	}
 	i := len(k.queue)

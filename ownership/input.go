@@ -203,7 +203,7 @@ type Altered struct {
 	Outcome Outcome
 	Mode    Mode
 	Token   Token
-	Holder  Holder // OutcomeBusy, OutcomeNotHeld: who is in the way, or has the key; zero if nobody has
+	Holder  Holder // OutcomeBusy: who is in the way
 }
 
 // Looked: what an owner knows (K12), certified. Of a watched key each one is newer

@@ -61,10 +61,14 @@ func TestInvariantsFire(t *testing.T) {
 			tell(n, begin, d, acquire(d, 1, "k"))
 		}},
 		{"I7", func() { // a replica has a write that was never made
-			tell(owning(a, v), begin, b, accepted(7))
+			n := owning(a, v)
+			tell(n, begin, d, acquire(d, 1, "k"))
+			n.owners[0].acked[1] = 7
+			tell(n, begin, c, accepted(1))
 		}},
 		{"I7", func() { // a replica counts twice
 			n := owning(a, v)
+			tell(n, begin, d, acquire(d, 1, "k"))
 			n.owners[0].acked = append(n.owners[0].acked, 9)
 			tell(n, begin, b, accepted(1))
 		}},

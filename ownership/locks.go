@@ -52,7 +52,7 @@ type request struct {
 	outcome  Outcome // closed: Busy, Capacity or Gone
 	released bool    // closed by a Release that ended a grant
 	token    Token   // held
-	busy     *Record // Busy, Capacity: what had the key
+	busy     Holder  // Busy, Capacity: who had the key
 	mode     Mode
 	delay    time.Duration
 	lease    uint32
@@ -169,6 +169,9 @@ func (c *Core) fillTable(o *owner, records map[string]*Record) {
 		r := records[key]
 		t.key(key).record = r
 		for _, h := range r.Holders {
+			if t.requests[h.Request] != nil { // no owner makes such records
+				continue
+			}
 			req := &request{id: h.Request, key: key, state: requestHeld, token: h.Token, mode: h.Mode, delay: h.Delay,
 				lease: h.Lease, ttl: h.TTL, heard: c.now, came: c.now, name: h.Name, note: h.Note, alter: alteration{number: h.Altered, outcome: OutcomeAltered}}
 			t.requests[h.Request] = req
@@ -217,8 +220,11 @@ func (t *table) leaseRemove(r *request) {
 	}
 }
 
-// touch notes that a lease was heard of, and from which node.
-func (t *table) touch(id LeaseID, from NodeID, at Time) {
+// touch notes that a lease was heard of, and from which node. What is said of it
+// lacks what its client was told to let go: if that is not known there, it must be
+// told first, or the client would take it for lost without a cause (K13).
+func (c *Core) touch(o *owner, id LeaseID, from NodeID, at Time) {
+	t := &o.table
 	if l := t.leases[id]; l != nil {
 		l.heard, l.from = max(l.heard, at), from
 	}
@@ -226,8 +232,9 @@ func (t *table) touch(id LeaseID, from NodeID, at Time) {
 		return
 	}
 	for _, e := range t.endings {
-		if e.request.id.Client == id.Client {
-			e.request.from = from
+		if r := e.request; r.evicted && r.state == requestHeld && r.id.Client == id.Client {
+			r.from = from
+			c.tellEvicted(o, r)
 		}
 	}
 }
@@ -249,6 +256,9 @@ func (c *Core) close(o *owner, r *request, outcome Outcome) {
 // passed forgets a closed request that the mark has passed, but for one that was
 // just released: a copy of that Release must get the same answer (K1).
 func (t *table) passed(m *clientMark, r *request) {
+	if r == nil {
+		return // a replica's word for two keys named one request
+	}
 	if !r.released {
 		delete(t.requests, r.id)
 		return
@@ -313,7 +323,7 @@ func (c *Core) tickTable(o *owner) {
 		c.forgetClients(o)
 	}
 	if c.now >= t.tellAt {
-		c.tellEvicted(o)
+		c.tickEvicted(o)
 	}
 	if len(t.watched) > 0 {
 		c.tickWatched(o)
@@ -324,10 +334,16 @@ func (c *Core) tickTable(o *owner) {
 func (c *Core) expireLeases(o *owner) {
 	t := &o.table
 	t.expiry = never
-	for _, id := range sortedFunc(t.leases, LeaseID.compare) {
+	var over []LeaseID
+	for id, l := range t.leases {
+		if c.now >= c.expires(l) {
+			over = append(over, id)
+		}
+	}
+	slices.SortFunc(over, LeaseID.compare)
+	for _, id := range over {
 		l := t.leases[id]
-		if at := c.expires(l); c.now < at {
-			t.expiry = earlier(t.expiry, at)
+		if l == nil || c.now < c.expires(l) { // what ended before it in this loop has changed it
 			continue
 		}
 		c.assertExpiry(l)

@@ -103,11 +103,19 @@ func (o *owner) watch(from NodeID, m Query, now Time) *watched {
 			return w
 		}
 	}
-	if len(w.watchers) >= watchersMax {
-		return nil
+	if len(w.watchers) >= watchersMax { // those silent for two refreshes make room
+		w.forget(now, 2*watchTell)
+		if len(w.watchers) >= watchersMax {
+			return nil
+		}
 	}
 	w.watchers = append(w.watchers, watcher{m.Client, m.ID, from, now})
 	return w
+}
+
+// forget drops the watchers that were not heard for so long.
+func (w *watched) forget(now Time, silent time.Duration) {
+	w.watchers = slices.DeleteFunc(w.watchers, func(k watcher) bool { return now.since(k.heard) >= silent })
 }
 
 // prepareReport fills the answer to a Query as its round begins: with the state of
@@ -169,7 +177,7 @@ func (c *Core) tickWatched(o *owner) {
 	if c.now >= t.sweepAt {
 		t.sweepAt = never
 		for key, w := range t.watched {
-			w.watchers = slices.DeleteFunc(w.watchers, func(k watcher) bool { return c.now.since(k.heard) >= watchForget })
+			w.forget(c.now, watchForget)
 			if len(w.watchers) == 0 {
 				delete(t.watched, key)
 			} else {

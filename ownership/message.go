@@ -412,7 +412,7 @@ type Answer struct {
 	Token     Token
 	Echo      Echo
 	Ticket    Ticket
-	Holder    Holder // OutcomeBusy, OutcomeCapacity; OutcomeNotHeld of an Alter or Revoke: who has the key
+	Holder    Holder // OutcomeBusy, OutcomeCapacity; OutcomeNotHeld of a Revoke: who has the key
 	Reason    Reason // OutcomeWaiting
 	Alters    uint64 // answers the Alter of this number, 0 for none
 }

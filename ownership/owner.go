@@ -272,7 +272,7 @@ func (c *Core) onAcceptAck(from NodeID, m AcceptAck) {
 	if !c.leaseValid() { // L2: without a lease nothing is certified
 		return
 	}
-	if int64(m.Last) <= o.acked[i] {
+	if int64(m.Last) <= o.acked[i] || m.Last >= o.next { // an old one; nothing that was ever sent
 		return
 	}
 	before := o.committed()

@@ -124,15 +124,16 @@ func (c *Core) impostor(from NodeID, p Partition, t Term) bool {
 	return t == g.Term && from != g.Owner() || int64(t) > int64(c.view.Epoch)+maxEpochStep
 }
 
-// valid says that a record is one that an owner makes: its holders fit into one
+// valid says that a record is one that an owner of this term or one before makes:
+// its holders fit into one
 // capacity (K7), its value is not too long (K6), and there is one or the other.
-func (r *Record) valid() bool {
+func (r *Record) valid(t Term) bool {
 	if r == nil || len(r.Key) == 0 || len(r.Key) > MaxKeyBytes || len(r.Holders) > MaxHolders || len(r.Holders) == 0 && r.Value == nil {
 		return false
 	}
 	last := Token(0)
 	for _, h := range r.Holders {
-		if h.Token <= last || h.Request.Client == 0 || h.TTL <= 0 || h.Delay < 0 {
+		if h.Token <= last || h.Token.Term() > t || h.Request.Client == 0 || h.TTL <= 0 || h.Delay < 0 {
 			return false
 		}
 		last = h.Token
@@ -140,17 +141,17 @@ func (r *Record) valid() bool {
 			return false
 		}
 	}
-	return (len(r.Holders) == 0 || r.taken() <= uint64(r.Holders[0].Mode.capacity())) && (r.Value == nil || len(r.Value.Data) <= MaxValueBytes)
+	return (len(r.Holders) == 0 || r.taken() <= uint64(r.Holders[0].Mode.capacity())) && (r.Value == nil || len(r.Value.Data) <= MaxValueBytes && r.Value.Token.Term() <= t)
 }
 
 func (r *Record) held() bool { return r != nil && len(r.Holders) > 0 }
 
-func validRecords(rs []*Record) bool {
-	return !slices.ContainsFunc(rs, func(r *Record) bool { return !r.valid() })
+func validRecords(rs []*Record, t Term) bool {
+	return !slices.ContainsFunc(rs, func(r *Record) bool { return !r.valid(t) })
 }
 
-func validWrites(ws []Write) bool {
-	return !slices.ContainsFunc(ws, func(w Write) bool { return w.Record != nil && (!w.Record.valid() || w.Record.Key != w.Key) })
+func validWrites(ws []Write, t Term) bool {
+	return !slices.ContainsFunc(ws, func(w Write) bool { return w.Record != nil && (!w.Record.valid(t) || w.Record.Key != w.Key) })
 }
 
 // agrees is the condition of G1 and G2: promised = installed = the term, and the
@@ -163,7 +164,7 @@ func (c *Core) agrees(p Partition, t Term) bool {
 // onAccept: G1: a replica takes number last+1 only, if promised = installed =
 // the term and its membership lease is valid; its answer is cumulative.
 func (c *Core) onAccept(from NodeID, m Accept) {
-	if !c.hasPartition(m.Partition) || c.impostor(from, m.Partition, m.Term) || !validWrites(m.Writes) {
+	if !c.hasPartition(m.Partition) || c.impostor(from, m.Partition, m.Term) || !validWrites(m.Writes, m.Term) {
 		return
 	}
 	if c.agrees(m.Partition, m.Term) {
@@ -252,7 +253,7 @@ func (c *Core) onSeal(from NodeID, m Seal) {
 // there, and if promised ≤ its term; it acknowledges writes only under the
 // conditions of G1.
 func (c *Core) onInstall(from NodeID, m Install) {
-	if !c.hasPartition(m.Partition) || m.Chunks < 1 || m.Chunks > maxChunks || !validRecords(m.Records) {
+	if !c.hasPartition(m.Partition) || m.Chunks < 1 || m.Chunks > maxChunks || !validRecords(m.Records, m.Term) {
 		return
 	}
 	r := &c.parts[m.Partition]

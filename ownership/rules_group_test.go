@@ -39,7 +39,7 @@ func TestG1Replica(t *testing.T) {
 	accept := func(of Term, first uint64, writes ...Write) AcceptAck {
 		return one[AcceptAck](t, tell(n, begin, a, Accept{0, of, first, writes}), a)
 	}
-	w := func(key string) Write { return Write{key, held(key, e, makeToken(term, 1))} }
+	w := func(key string) Write { return Write{key, held(key, e, makeToken(term-1, 1))} }
 	ack := accept(term, 2, w("x"))
 	check(t, ack.OK && ack.Last == 0 && len(n.parts[0].records) == 0, "took number 2 first: %+v", ack)
 	ack = accept(term, 1, w("x"), w("y"))

@@ -201,7 +201,7 @@ func TestK7MaxHolders(t *testing.T) {
 	}
 	k := n.owners[0].table.keys["k"]
 	check(t, len(k.record.Holders) == MaxHolders && len(k.queue) == 1, "%d holders, %d in line", len(k.record.Holders), len(k.queue))
-	check(t, k.record.valid(), "its record would be refused")
+	check(t, k.record.valid(term), "its record would be refused")
 }
 
 // K9: "A client that gives back what it has lost says so, and the place closes then.
@@ -295,7 +295,7 @@ func TestRecordValid(t *testing.T) {
 		{&Record{Key: "k", Value: &Value{}}, true},
 		{&Record{Key: "k", Value: &Value{Data: make([]byte, MaxValueBytes+1)}}, false},
 	} {
-		check(t, k.r.valid() == k.want, "%+v", k.r)
+		check(t, k.r.valid(term) == k.want, "%+v", k.r)
 	}
 }
 

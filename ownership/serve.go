@@ -195,6 +195,10 @@ func btoi(b bool) int {
 // later copies get the same.
 func (c *Core) evaluate(o *owner, from NodeID, m Acquire, at Time) {
 	t := &o.table
+	if lost := t.ending[m.Request]; lost != nil && t.requests[m.Request] == nil { // forgotten, and its place is closed still (K9)
+		t.requests[m.Request] = lost
+		t.remember(c.mark(o, m.Request.Client), m.Request)
+	}
 	if r := t.requests[m.Request]; r != nil {
 		if r.evicted {
 			r.from = from
@@ -206,7 +210,7 @@ func (c *Core) evaluate(o *owner, from NodeID, m Acquire, at Time) {
 			c.explain(o, from, r.id, r.ticket, t.whyQueued(r))
 			return
 		case requestHeld:
-			t.touch(LeaseID{r.id.Client, r.lease}, from, at)
+			c.touch(o, LeaseID{r.id.Client, r.lease}, from, at)
 		}
 		c.answerByRound(o, r, false)
 		return
@@ -242,12 +246,15 @@ func (c *Core) evaluate(o *owner, from NodeID, m Acquire, at Time) {
 		if len(k.queue) == 1 {
 			c.tellContended(o, k)
 		}
+		if k.queue[0] == r { // its ticket may be older than that of a head that did not fit
+			c.advance(o, m.Key)
+		}
 	}
 }
 
 // turnDown closes a request for which the key's holders leave no room.
 func (c *Core) turnDown(o *owner, k *keyState, r *request, outcome Outcome) {
-	r.busy = k.record
+	r.busy = k.record.Holders[0]
 	c.close(o, r, outcome)
 	c.answerByRound(o, r, false)
 }
@@ -349,10 +356,7 @@ func (c *Core) prepareAnswer(o *owner, a *pending) {
 		ans.Outcome, ans.Token = OutcomeGranted, r.token
 	default:
 		r.answers &^= answersAcquire
-		ans.Outcome = r.outcome
-		if r.busy.held() {
-			ans.Holder = r.busy.Holders[0]
-		}
+		ans.Outcome, ans.Holder = r.outcome, r.busy
 	}
 	a.to, a.answer, a.heard = r.from, ans, r.heard
 }
@@ -441,7 +445,7 @@ func (c *Core) onHeartbeat(from NodeID, m Heartbeat) {
 			continue // the client sends it again, elsewhere if need be
 		}
 		b := beat{LeaseID{m.Client, i.Lease}, i.Beat, m.Sent, c.now, i.Count, i.Xor}
-		o.table.touch(b.lease, from, c.now)
+		c.touch(o, b.lease, from, c.now)
 		c.awaitBeat(o, from, b)
 	}
 }

@@ -125,7 +125,7 @@ func (c *Core) onSealAck(from NodeID, m SealAck) {
 		}
 		return
 	}
-	if !slices.Contains(c.needs(m.Partition), from) || m.Chunks < 0 || m.Chunks > maxChunks || !validRecords(m.Records) {
+	if !slices.Contains(c.needs(m.Partition), from) || m.Chunks < 0 || m.Chunks > maxChunks || !validRecords(m.Records, m.Installed) {
 		return
 	}
 	a := o.takeover.answer(from)

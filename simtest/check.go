@@ -39,11 +39,12 @@ type Checker struct {
 	views                map[viewID]*ownership.View
 	proposed             map[*ownership.View]bool
 	learnedAt            map[viewID]time.Duration
-	members              map[ownership.NodeID]bool // that ever were
-	leaving              map[ownership.NodeID]bool // that a view called so
-	left                 map[ownership.NodeID]bool // in order (V7)
-	served               map[version]bool          // terms whose owner became active
-	installed            map[version]bool          // terms whose first state was sent
+	members              map[ownership.NodeID]bool  // that ever were
+	leaving              map[ownership.NodeID]bool  // that a view called so
+	left                 map[ownership.NodeID]bool  // in order (V7)
+	served               map[version]bool           // terms whose owner became active
+	installed            map[version]bool           // terms whose first state was sent
+	newest               map[version]ownership.Term // the newest of them
 	versions             map[version]uint64
 	places               map[ownership.RequestID]*place // requests that have come to the owners of their keys
 	heldKey              map[ownership.RequestID]string // the key of each holder that was written
@@ -51,7 +52,6 @@ type Checker struct {
 	asksAgain            map[ownership.RequestID]uint64 // and the change that one has asked for since
 	activeAt             map[version]time.Duration      // when the owner of a term became active
 	snapshots            map[version]bool               // terms of which a snapshot was sent
-	newest               map[version]ownership.Term     // that serves, by mesh and partition
 	found                map[version]foundState         // what the owner of a term has found
 	chain                *ownership.View                // the newest
 	lastView             time.Duration                  // when it was first learned
@@ -262,9 +262,6 @@ func handleOf(e ownership.Event) (ownership.Handle, bool) {
 func (ch *Checker) activated(n *Node, e ownership.Activated) {
 	id := version{mesh: n.Core.View().Mesh, partition: e.Partition, term: e.Term}
 	ch.served[id], ch.activeAt[id] = true, ch.w.Now
-	if all := (version{mesh: id.mesh, partition: id.partition}); ch.newest[all] < e.Term {
-		ch.newest[all] = e.Term
-	}
 	ch.oneMesh(n)
 	if e.Lost {
 		ch.startedAnew(e.Partition)
@@ -281,7 +278,8 @@ func (ch *Checker) startedAnew(p ownership.Partition) {
 }
 
 // installs notes that when an owner sends its first state: it may die before it is
-// active, and the next one goes on from there.
+// active, and the next one goes on from there. But not from one that comes after the
+// first state of a newer term: its owner has not heard of that, and nobody follows it.
 func (ch *Checker) installs(n *Node, mesh ownership.MeshID, m *ownership.Install) {
 	id := version{mesh: mesh, partition: m.Partition, term: m.Term}
 	ch.snapshots[id] = ch.snapshots[id] || m.Number != 0
@@ -289,7 +287,12 @@ func (ch *Checker) installs(n *Node, mesh ownership.MeshID, m *ownership.Install
 		return
 	}
 	ch.installed[id] = true
-	if in, _ := n.Core.Inspect(m.Partition); in.Lost && m.Term > ch.newest[version{mesh: mesh, partition: m.Partition}] { // or a later one serves
+	of := version{mesh: mesh, partition: m.Partition}
+	if m.Term < ch.newest[of] {
+		return
+	}
+	ch.newest[of] = m.Term
+	if in, _ := n.Core.Inspect(m.Partition); in.Lost {
 		ch.startedAnew(m.Partition)
 		ch.keepsValues(n, id, m)
 	}

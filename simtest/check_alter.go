@@ -54,8 +54,8 @@ func (ch *Checker) changed(a *Alteration, e ownership.Altered) {
 	before, _ := weightOf(c.Mode)
 	now, _ := weightOf(e.Mode)
 	c.Mode = e.Mode
-	for _, later := range c.Changes {
-		if later.Op > a.Op && later.What == ownership.AlterMode && later.waits() {
+	for _, later := range c.Changes { // one to go down goes on when it is given up
+		if later.Op > a.Op && later.What == ownership.AlterMode && (later.waits() || later.GivenUp != 0) {
 			c.lower(later.Mode)
 		}
 	}

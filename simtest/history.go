@@ -132,7 +132,8 @@ func (c *Call) appendOps(ops []linear.Op, id int) []linear.Op {
 		// Its heartbeat left after the grant was adopted (K4); when, it does not say.
 		op(linear.Renew, linear.Missing, c.Granted, c.Lost)
 	default:
-		op(linear.Renew, linear.Lost, c.Granted, c.Lost)
+		lost := op(linear.Renew, linear.Lost, c.Granted, c.Lost)
+		lost.Closes = c.Cause == ownership.LostExpired || c.Cause == ownership.LostLease // K9: its client says so when it gives it back
 	}
 	if c.Unlock == 0 {
 		return ops

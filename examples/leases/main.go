@@ -117,7 +117,7 @@ func wakeUp(ctx context.Context, late *mesh.Lock, report *document) error {
 	if !errors.Is(err, mesh.ErrNotHolder) {
 		return fmt.Errorf("worker-2 expected ErrNotHolder, got: %v", err)
 	}
-	fmt.Println("the mesh refuses what it says of the progress:", err)
+	fmt.Println("what it says of the progress is refused:", err)
 	err = report.write(late.Token(), "chapter 1 again, by worker-2")
 	if !errors.Is(err, mesh.ErrFenced) {
 		return fmt.Errorf("worker-2 expected ErrFenced, got: %v", err)

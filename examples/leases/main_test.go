@@ -25,7 +25,7 @@ var story = regexp.MustCompile(`^worker-2 has the report .* token (?P<two>\d+) -
 worker-1 has it .* token (?P<one>\d+)
 it says .* "2 of 9 chapters", written with token (?P<read>\d+)
 worker-2 wakes up, and goes on
-the mesh refuses .* its TTL has run out .* held by worker-1 \(note "report for May", token (?P<holds>\d+)\) .*
+what it says of the progress is refused: .* its TTL has run out .* held by worker-1 \(note "report for May", token (?P<holds>\d+)\) .*
 the report refuses .* token (?P<late>\d+) is fenced off: a later holder has come with (?P<later>\d+)
 the report has: chapter 2, by worker-1
 worker-1 locks three more keys .*

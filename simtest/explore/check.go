@@ -29,13 +29,15 @@ type call struct {
 	granted  bool
 	token    ownership.Token
 	deadline ownership.Time
-	unlocked bool           // Unlock was called
-	released bool           // … and certified
-	over     bool           // lost, or refused for its form
-	busy     bool           // answered busy
-	before   uint32         // handles whose release was certified before this call began
-	mode     ownership.Mode // what it takes of the key, as its client believes
-	up       bool           // it has asked to go up
+	unlocked bool            // Unlock was called
+	released bool            // … and certified
+	over     bool            // lost, or refused for its form
+	busy     bool            // answered busy
+	before   uint32          // handles whose release was certified before this call began
+	mode     ownership.Mode  // what it takes of the key, as its client believes
+	first    ownership.Token // that of the grant
+	up       bool            // it has asked to go up
+	gaveUp   uint32          // the ops of changes whose caller does not wait for the answer, and which are given up
 }
 
 // fact is what of a step's output the checker looks at: an event as it is, or
@@ -299,7 +301,7 @@ func (w *watcher) granted(c *call, e ownership.Granted) string {
 	if c.granted || c.unlocked || c.over || c.busy {
 		return fmt.Sprintf("%s was granted lock %d after its end (I15)", w.name(c.node), c.handle)
 	}
-	c.granted, c.deadline = true, e.Deadline
+	c.granted, c.first, c.deadline = true, e.Token, e.Deadline
 	return w.rises(c, e.Token)
 }
 
@@ -384,7 +386,7 @@ func (m *memory) rehash() {
 			}
 		}
 		h = combine(combine(combine(h, uint64(c.handle)<<8|flags), uint64(c.token)), uint64(c.deadline))
-		h = combine(combine(h, uint64(c.before)), uint64(c.mode.Weight))
+		h = combine(combine(h, uint64(c.before)), uint64(c.mode.Weight)<<32|uint64(c.gaveUp))
 	}
 	for _, v := range m.views {
 		h = combine(combine(h, uint64(v.epoch)), v.hash)

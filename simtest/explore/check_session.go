@@ -66,9 +66,9 @@ func (w *watcher) opens(in ownership.Input) {
 func (w *watcher) closes(f fact) {
 	switch e := f.(type) {
 	case ownership.Granted:
-		w.open = slices.DeleteFunc(w.open, func(o opening) bool { return o.handle == e.Handle && o.op == 0 })
+		w.answered(e.Handle, 0)
 	case ownership.Altered:
-		w.open = slices.DeleteFunc(w.open, func(o opening) bool { return o.handle == e.Handle && o.op == e.Op })
+		w.answered(e.Handle, e.Op)
 	case ownership.Busy:
 		w.close(e.Handle)
 	case ownership.Lost:
@@ -82,6 +82,10 @@ func (w *watcher) closes(f fact) {
 	case ownership.Evicted:
 		w.close(e.Handle)
 	}
+}
+
+func (w *watcher) answered(h ownership.Handle, op uint64) {
+	w.open = slices.DeleteFunc(w.open, func(o opening) bool { return o == opening{h, op} })
 }
 
 // close ends a handle, and with it its changes.
@@ -110,6 +114,8 @@ func (w *watcher) invokedInSession(in ownership.Input) {
 		default: // K8: from now on it counts as being there
 			c.mode = in.Mode
 		}
+	case ownership.Unchange:
+		w.answered(in.Handle, in.Op)
 	case ownership.Look:
 		w.looks = append(w.looks, looking{in.Handle, w.newest(func(o writing) bool { return o.done }), w.released()})
 	case ownership.Evict:
@@ -136,6 +142,10 @@ func (a writing) before(b writing) bool {
 // altered: a change that is done is done once and for good, and one that is refused
 // has its reason.
 func (w *watcher) altered(c *call, e ownership.Altered) string {
+	if e.Op == 0 || c.gaveUp&(1<<e.Op) != 0 { // its caller has gone, or goes before it hears this
+		c.token = max(c.token, e.Token)
+		return ""
+	}
 	write := slices.IndexFunc(w.written, func(o writing) bool { return o.handle == e.Handle && o.op == e.Op })
 	switch e.Outcome {
 	case ownership.OutcomeAltered:
@@ -146,8 +156,8 @@ func (w *watcher) altered(c *call, e ownership.Altered) string {
 		if c.mode = e.Mode; e.Mode != ownership.Exclusive {
 			return ""
 		}
-		if e.Token <= c.token {
-			return fmt.Sprintf("%s went up with token %s, which is not above its own %s (K8)", w.name(c.node), token(e.Token), token(c.token))
+		if e.Token <= c.first || e.Token < c.token {
+			return fmt.Sprintf("%s went up with token %s, which is not above its own %s (K8)", w.name(c.node), token(e.Token), token(c.first))
 		}
 		return w.rises(c, e.Token)
 	case ownership.OutcomeBusy:

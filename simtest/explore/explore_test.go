@@ -160,14 +160,6 @@ func TestAdversaries(t *testing.T) {
 
 func adversaries() []adversary {
 	return []adversary{
-		{name: "a replica that acknowledges what was not sent", scenario: regrantOwner, want: "I7 AckOncePerReplica", steps: 4,
-			tamper: func(_, _ ownership.NodeID, m ownership.Message) ownership.Message {
-				if k, ok := m.(ownership.AcceptAck); ok && k.Last > 1 {
-					k.Last++
-					return k
-				}
-				return m
-			}},
 		{name: "a replica that accepts after it sealed", scenario: handOver, want: "after it answered a Seal", steps: 2,
 			tamper: func(_, _ ownership.NodeID, m ownership.Message) ownership.Message {
 				if k, ok := m.(ownership.AcceptAck); ok {

@@ -10,7 +10,7 @@ import (
 // Scenarios lists what is explored, in the order of the rules.
 func Scenarios() []Scenario {
 	return []Scenario{founding2, founding3, proposers, proposersRetry, proposersTakeOver, handOver, handOverFaults,
-		takeOvers, takeOvers3, takeOversFaults, regrant, regrantOwner, renewal, upgrades, values, valuesTakeOver}
+		takeOvers, takeOvers3, takeOversFaults, regrant, regrantOwner, renewal, upgrades, givenUp, allGivenUp, values, valuesTakeOver}
 }
 
 // housekeeping are the kinds whose delay decides little about locks: membership

@@ -24,6 +24,26 @@ var (
 		instant: atOnce,
 		prepare: prepareUpgrades,
 	}
+	givenUp = Scenario{
+		Name:    "upgrade-given-up",
+		Claim:   "a reader asks to go up twice and gives one of the two up: the other stands, or is refused, and is not taken back",
+		Bounds:  upgrades.Bounds,
+		budget:  Budget{Twice: 1},
+		twice:   []ownership.Kind{ownership.KindAlter, ownership.KindAnswer},
+		answers: true,
+		instant: atOnce,
+		prepare: func(st *stage) { prepareGivenUp(st, false) },
+	}
+	allGivenUp = Scenario{
+		Name:    "upgrades-given-up",
+		Claim:   "the same, and both are given up: another reader is let in",
+		Bounds:  upgrades.Bounds,
+		budget:  Budget{Twice: 1},
+		twice:   givenUp.twice,
+		answers: true,
+		instant: atOnce,
+		prepare: func(st *stage) { prepareGivenUp(st, true) },
+	}
 	values = Scenario{
 		Name:    "values-and-eviction",
 		Claim:   "a holder writes while an operator takes its lock, and the next one writes: nobody writes late, and looks see what was answered",
@@ -60,6 +80,31 @@ func prepareUpgrades(st *stage) {
 	st.script(
 		doing{node: clients[0], in: ownership.Lock{Handle: 3, Key: "k", TTL: ttl, Mode: ownership.Shared}},
 		doing{node: clients[0], in: ownership.Unlock{Handle: 3}, after: 3})
+	st.hold = kinds(everything...)
+}
+
+func prepareGivenUp(st *stage, both bool) {
+	st.found(3)
+	ttl := 5 * time.Second
+	b, c := st.others(st.owner())[0], st.others(st.owner())[1]
+	st.do(b, ownership.Lock{Handle: 1, Key: "k", TTL: ttl, Mode: ownership.Shared})
+	st.must(st.s.memory.done(1), "a reader is not let in")
+	up := func(op uint64) doing {
+		return doing{node: b, in: ownership.Change{Handle: 1, Op: op, What: ownership.AlterMode, Mode: ownership.Exclusive}}
+	}
+	st.script(up(1), doing{node: b, in: ownership.Unchange{Handle: 1, Op: 1}})
+	// Who gives up does so at the latest when the answer is on its way to him, within
+	// his process: what the core has told by then, nobody has heard.
+	st.s.memory.call(1).gaveUp = 1 << 1
+	if both {
+		st.s.memory.call(1).gaveUp |= 1 << 2
+		st.script(up(2), doing{node: b, in: ownership.Unchange{Handle: 1, Op: 2}})
+	} else {
+		st.script(up(2), doing{node: b, in: ownership.Unlock{Handle: 1}, after: 1, answered: true})
+	}
+	st.script(
+		doing{node: c, in: ownership.Lock{Handle: 3, Key: "k", TTL: ttl, Mode: ownership.Shared}},
+		doing{node: c, in: ownership.Unlock{Handle: 3}, after: 3})
 	st.hold = kinds(everything...)
 }
 

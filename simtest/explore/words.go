@@ -190,6 +190,8 @@ func (m *machine) input(in ownership.Input) string {
 		return fmt.Sprintf("Extend of lock %d", in.Handle)
 	case ownership.Change:
 		return fmt.Sprintf("Change %d of lock %d: %s", in.Op, in.Handle, alteration(ownership.Alter{What: in.What, Mode: in.Mode, Value: in.Value}))
+	case ownership.Unchange:
+		return fmt.Sprintf("Unchange %d of lock %d", in.Op, in.Handle)
 	case ownership.Look:
 		return fmt.Sprintf("Look %d at %q", in.Handle, in.Key)
 	case ownership.Evict:

@@ -17,7 +17,8 @@ type call struct {
 	phase   int   // its first one in model.phases
 
 	seen   time.Duration // the owner had it then, or later
-	ousted time.Duration // since when an operator may have ended its Delay; Forever: none does
+	ousted time.Duration // since when it may have been told to let go (K13); Forever: it was not
+	strays []stray       // all of them
 	ends   time.Duration // the earliest moment at which it may have ended unseen
 	opens  time.Duration // the earliest at which its place may have become free so: after its Delay
 	weight uint32
@@ -31,6 +32,10 @@ type silent struct {
 	weight, of     uint32
 	from, to, ends time.Duration
 }
+
+// stray is an Evict of a token that nobody was told. Whoever held the key with it was
+// perhaps told to let go.
+type stray struct{ from, to time.Duration }
 
 // gather sorts operations by call; looks are those that belong to none. It says
 // what is wrong with a history that contradicts itself.
@@ -105,9 +110,10 @@ func (c *call) follow(o *Op) string {
 }
 
 // evidence notes for each call until when somebody was told that it had the key,
-// and since when an operator wanted it back.
+// and since when an operator may have wanted it back.
 func evidence(calls []*call, looks []*Op) {
 	byToken := map[uint64]*call{}
+	var strays []stray
 	for _, c := range calls {
 		if c.lock.Outcome != Granted {
 			continue
@@ -140,9 +146,33 @@ func evidence(calls []*call, looks []*Op) {
 		case o.Kind == Evict && o.Outcome != Refused:
 			if c := byToken[o.Token]; c != nil {
 				c.ousted = min(c.ousted, o.Invoked)
+			} else if s := (stray{o.Invoked, o.Returned}); o.answered() {
+				strays = append(strays, s)
+			} else {
+				strays = append(strays, stray{s.from, Forever})
 			}
 		}
 	}
+	for _, c := range calls {
+		c.strays = strays
+		for _, o := range c.changes {
+			if o.Kind == Upgrade && !o.answered() { // perhaps it got that token
+				c.ousted = min(c.ousted, c.strayed(o.Invoked, Forever))
+			}
+		}
+	}
+}
+
+// strayed is when the call may have been told first to let go of what nobody knows
+// that it held from one time to another; Forever: it was not.
+func (c *call) strayed(from, to time.Duration) time.Duration {
+	first := Forever
+	for _, s := range c.strays {
+		if s.from <= to && s.to >= from {
+			first = min(first, max(from, s.from))
+		}
+	}
+	return first
 }
 
 // settle checks a call as a whole and finds when it may end unseen.
@@ -167,6 +197,7 @@ func (c *call) settle(lost []time.Duration) string {
 		} else if o.Outcome == Cancelled { // nobody says since when
 			c.ends = o.Invoked
 		}
+		c.ends = min(c.ends, c.strayed(o.Invoked, Forever))
 		return ""
 	case u != nil && u.Invoked < o.Returned:
 		return fmt.Sprintf("%v: granted after its Unlock", o)
@@ -278,11 +309,16 @@ func (c *call) silences(n int) []silent {
 	case o.Outcome == Open:
 		return []silent{s}
 	case o.Outcome == Cancelled:
-		s.to, s.ends = o.Returned, min(s.ends, o.Returned)
-	case o.Late == 0 || o.Returned <= o.Late:
-		return nil // it had no time to find a grant too late, and to ask again
-	default:
-		s.to, s.ends = o.Returned, o.Late
+		s.to = o.Returned
+	default: // before it found a grant too late, or let go of one, and asked again
+		late := o.Late
+		if o.Late == 0 || o.Returned <= o.Late {
+			late = Forever
+		}
+		s.to, s.ends = o.Returned, min(late, c.strayed(o.Invoked, o.Returned))
+		if s.ends == Forever {
+			return nil
+		}
 	}
 	if o.Delay > 0 && o.Late > 0 && o.Returned > o.Late {
 		s.to = Forever // a grant that expired on its way has left a closed place

@@ -65,7 +65,12 @@
 // then is not demanded, since an owner may have heard a later renewal whose answer
 // was lost, or have taken over (T4). A silent grant is over at the earliest when
 // a client can find a grant too late: [Op].Late. A call whose answer took longer
-// may have held silently before it, and was asked for again.
+// may have held silently before it, and was asked for again; so may one whose first
+// grant an operator wanted back before it came (K13), when somebody asked to evict a
+// token that nobody was told.
+//
+// A change that was given up is taken back by going to where its client counts as
+// being (K8). That is where the last Downgrade led that it asked for, given up or not.
 //
 // # Why it is not too strict
 //

@@ -82,8 +82,7 @@ func (m *model) seen(s *state, x *step, i int, h Holder) reason {
 // may says that it may have had this weight by then, after changes that were not
 // answered.
 func (p *phase) may(weight uint32, by time.Duration, of uint32) bool {
-	down := func(o *Op) bool { return o.Mode.weight() == weight && o.Invoked <= by }
-	return p.rises <= by && weight == of || slices.ContainsFunc(p.downs, down)
+	return p.rises <= by && weight == of || slices.ContainsFunc(p.downs, func(d down) bool { return d.weight == weight && d.from <= by })
 }
 
 // strangers are holders with tokens that nobody was told.

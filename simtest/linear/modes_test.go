@@ -55,12 +55,14 @@ func lose(call int, at time.Duration, closes bool) Op {
 	return o
 }
 
-var two = Mode{2, 4} // of a semaphore
+var one, two = Mode{1, 4}, Mode{2, 4} // of a semaphore
 
 func TestGoodModes(t *testing.T) {
 	reader := granted(1, 0, s, 5).mode(Shared)
 	writer := granted(1, 0, s, 5)
 	wrote := list(writer, set(1, "a", s, 2*s, Done))
+	late := cancelled(1, 0, 12*s, 13*s)
+	late[0].Delay = 50 * s
 	for _, tt := range []struct {
 		name string
 		ops  []Op
@@ -80,6 +82,9 @@ func TestGoodModes(t *testing.T) {
 		{"an upgrade is refused beside one for update", list(reader, granted(2, s, 2*s, 6).mode(ForUpdate), change(1, Upgrade, 2*s, 3*s, Conflict)), nil},
 		{"or beside one that waits to go up", list(reader, granted(2, s, 2*s, 6).mode(Shared), change(2, Upgrade, 2*s, 9*s, GaveUp), change(1, Upgrade, 3*s, 4*s, Conflict)), nil},
 
+		{"or beside one that may be there since a downgrade that nobody answered", list(granted(1, 0, s, 5).mode(ForUpdate), change(1, Downgrade, s, 2*s, GaveUp).mode(Shared), open(2, 2*s).mode(ForUpdate), change(1, Upgrade, 3*s, 4*s, Conflict)), nil},
+		{"who gives up its wait may be in line until its owner knows", list(reader, open(2, s), Op{Call: 2, Kind: Unlock, Invoked: 2 * s, Returned: -1}, try(3, 3*s, 4*s).mode(Shared)), nil},
+
 		{"a value is read, under the token of the grant", list(wrote, read(2*s, 3*s, Value{"a", 5, false})), nil},
 		{"before it is written there is none", list(wrote, read(0, 2*s, Value{})), nil},
 		{"it stays when the key is free, and is deleted by the next", list(wrote, unlock(1, 2*s, 3*s, Released), read(4*s, 5*s, Value{"a", 5, false}), granted(2, 5*s, 6*s, 6), change(2, Delete, 6*s, 7*s, Done), read(7*s, 8*s, Value{})), nil},
@@ -93,6 +98,9 @@ func TestGoodModes(t *testing.T) {
 		{"who holds, and what", list(reader, granted(2, s, 2*s, 6).mode(ForUpdate), inspect(3*s, 4*s, Holder{5, Shared, false}, Holder{6, ForUpdate, false})), nil},
 		{"a stranger", list(open(1, 0).mode(Shared), inspect(3*s, 4*s, Holder{5, Shared, false}), granted(2, 4*s, 5*s, 6).mode(Shared)), nil},
 		{"it went up and was not told", list(reader, change(1, Upgrade, 2*s, -1, Open), inspect(3*s, 4*s, Holder{8, Exclusive, false})), nil},
+		{"before it was released", list(reader, granted(2, s, 2*s, 6).mode(Shared), change(1, Upgrade, 2*s, -1, Open), unlock(1, 3*s, 8*s, Released), unlock(2, 3500*time.Millisecond, 8*s, Released), inspect(5*s, 9*s, Holder{8, Exclusive, false})), nil},
+		{"on its way down, by changes that nobody answered", list(writer, change(1, Downgrade, 2*s, -1, Open).mode(ForUpdate), change(1, Downgrade, 3*s, -1, Open).mode(Shared), inspect(4*s, 5*s, Holder{5, ForUpdate, false})), nil},
+		{"a place is closed since a grant came too late", list(late, try(2, 14*s, 15*s)), nil},
 		{"a closed place", list(writer.delay(5*s), inspect(12*s, 13*s, Holder{5, Exclusive, true}), granted(2, 12*s, 15*s, 6)), nil},
 		{"a lost configuration forgets delays", list(writer.delay(50*s), granted(2, 12*s, 15*s, 6)), []time.Duration{13 * s}},
 		{"given back, not lost: no delay", list(writer.delay(50*s), lose(1, 3*s, false), granted(2, 2*s, 4*s, 6)), nil},
@@ -103,6 +111,12 @@ func TestGoodModes(t *testing.T) {
 		{"Missing is no more than that it is not renewed, to who was evicted", list(writer, evict(5, 2*s, -1, GaveUp), renew(1, 3*s, 4*s, Missing), try(2, 5*s, 6*s)), nil},
 		{"a change by who was evicted is refused before its end", list(writer, evict(5, 2*s, -1, GaveUp), set(1, "a", 3*s, 4*s, NotHeld), try(2, 5*s, 6*s)), nil},
 		{"a refusal of one's own client says nothing", list(writer, lose(1, 3*s, true), set(1, "a", 3*s, 3*s, NotHeld), try(2, 4*s, 5*s)), nil},
+
+		{"a hold that nobody was told of, ended by an operator", list(open(1, 0), try(2, 2*s, 3*s), evict(5, 3*s, 4*s, Done), granted(3, 4*s, 5*s, 6)), nil},
+		{"also by one who was told that nobody had it, when the owner had moved", list(open(1, 0), try(2, 2*s, 3*s), evict(5, 3*s, 4*s, NotHeld), granted(3, 4*s, 5*s, 6)), nil},
+		{"told to let go of a first grant before it knew of it", list(granted(1, 0, 6*s, 7), try(2, s, 2*s), evict(5, 2*s, 3*s, Done), granted(3, 2*s, 4*s, 6), unlock(3, 4*s, 5*s, Released)), nil},
+		{"evicted under a token that it was not told of", list(reader, change(1, Upgrade, 2*s, -1, Open), evict(8, 3*s, -1, GaveUp), renew(1, 4*s, 5*s, Missing)), nil},
+		{"a change that was given up goes back to where an earlier one led", list(writer, change(1, Downgrade, 2*s, 3*s, GaveUp).mode(Shared), set(1, "a", 2500*time.Millisecond, 4*s, Done), change(1, Upgrade, 5*s, 6*s, GaveUp), granted(2, 6*s, 7*s, 6).mode(Shared)), nil},
 
 		{"a lost configuration had an older value", list(wrote, set(1, "b", 3*s, 4*s, Done), read(13*s, 14*s, Value{"a", 5, true}), read(15*s, 16*s, Value{"a", 5, true})), []time.Duration{12 * s}},
 		{"or none", list(wrote, read(13*s, 14*s, Value{})), []time.Duration{12 * s}},
@@ -141,6 +155,7 @@ func TestWrongModes(t *testing.T) {
 		{"another capacity while the key is free", "nobody can have held the key with another capacity", list(granted(1, 0, s, 5).mode(two), unlock(1, s, 2*s, Released), capacityOf(2, 3*s, 4*s)), nil},
 		{"another capacity while it is this one", "call 1 (client 1) has it, until 10s", list(writer, capacityOf(2, 3*s, 4*s)), nil},
 		{"both of two lost holders are there, though one must have gone", "there is room beside the holders", list(granted(1, 0, s, 5).mode(two), granted(2, 0, s, 6).mode(two), granted(3, s, 12*s, 7).mode(two), unlock(3, 13*s, 14*s, Released), try(4, 16*s, 17*s).mode(two)), nil},
+		{"the same, when a third one has left besides", "there is room beside the holders", list(granted(1, 0, s, 5).mode(one), granted(2, 0, s, 6).mode(one), granted(3, 0, s, 7).mode(one), granted(4, s, 12*s, 8).mode(two), unlock(3, 13*s, 14*s, Released), try(5, 15*s, 16*s).mode(one)), nil},
 
 		{"a downgrade that did nothing: a reader is busy", "there is room beside the holders", list(writer, change(1, Downgrade, 2*s, 3*s, Done).mode(Shared), try(2, 4*s, 5*s).mode(Shared)), nil},
 		{"a writer beside who went down to shared", "has it, until 10s at least", list(writer, change(1, Downgrade, 2*s, 3*s, Done).mode(Shared), granted(2, 4*s, 5*s, 6)), nil},
@@ -179,6 +194,8 @@ func TestWrongModes(t *testing.T) {
 		{"evicted before its client was told", "no place for", list(writer, evict(5, 2*s, 3*s, Done)), nil},
 		{"nobody to evict, while it holds", "no place for", list(writer, evict(5, 2*s, 3*s, NotHeld)), nil},
 		{"evicted, when it was released long before", "no place for", list(writer, unlock(1, s, 2*s, Released), evict(5, 3*s, 4*s, Done)), nil},
+		{"a hold that nobody was told of ends before the operator's word", "until 6s at least", list(open(1, 0), try(2, 2*s, 3*s), evict(5, 6*s, 7*s, Done), granted(3, 4*s, 5*s, 6)), nil},
+		{"a change that was given up leads back before it was", "until 10s at least", list(writer, change(1, Downgrade, 2*s, 3*s, GaveUp).mode(Shared), set(1, "a", 2500*time.Millisecond, 4*s, Done), change(1, Upgrade, 5*s, 7*s, GaveUp), granted(2, 5*s, 6*s, 6).mode(Shared)), nil},
 		{"evicted with a token that nobody can have had", "nobody ever had that token", list(writer, evict(9, 3*s, 4*s, Done)), nil},
 
 		{"stale, and nothing was lost", "the value is another one, or not stale", list(wrote, read(3*s, 4*s, Value{"a", 5, true})), nil},
@@ -195,5 +212,20 @@ func TestWrongModes(t *testing.T) {
 		if n := strings.Count(why, "\n"); n > 8 {
 			t.Errorf("%s: %d lines are no explanation:\n%s", tt.name, n, why)
 		}
+	}
+}
+
+// TestFull: a key has only so many holders, told or not; the next one is busy.
+func TestFull(t *testing.T) {
+	var full []Op
+	for i := range maxHolders - 1 {
+		full = append(full, granted(i, 0, s, uint64(i+5)).mode(Shared))
+	}
+	last := try(maxHolders, 2*s, 3*s).mode(Shared)
+	if v, why := Check(History{Ops: list(full, open(maxHolders+1, 0).mode(Shared), last)}, 0); v != Ok {
+		t.Errorf("the last place is perhaps taken: %v\n%.300s", v, why)
+	}
+	if v, _ := Check(History{Ops: list(full, last)}, 0); v != Illegal {
+		t.Errorf("there is one place left: %v", v)
 	}
 }

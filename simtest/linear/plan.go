@@ -14,9 +14,16 @@ type phase struct {
 	weight      uint32
 	least       uint32        // what a Downgrade that nobody answered may have left of it
 	lowers      time.Duration // from then on
-	downs       []*Op         // those Downgrades
+	downs       []down        // all that it may have been lowered to
+	believed    []*Op         // Downgrades where its client counts as being, whatever became of them
 	rises       time.Duration // since when an Upgrade that nobody answered may have taken all; Forever: there is none
 	first, last int           // model.writes[first:last] are those in it that nobody answered
+}
+
+// down is what a phase may have been lowered to, and since when.
+type down struct {
+	weight uint32
+	from   time.Duration
 }
 
 // any says that the token may be one that nobody was told of.
@@ -57,25 +64,33 @@ func (m *model) plan(n int, c *call) {
 	m.phases = append(m.phases, p)
 }
 
-// open is an Upgrade or a Downgrade that nobody answered. When its client gave it up,
-// others were in line after it perhaps: it takes it back by going to where it believes
-// to be then, which is where the last Downgrade leads.
+// open is an Upgrade or a Downgrade that nobody answered. When its client gave it up
+// it takes it back, by going to where it counts as being then (K8): that is where the
+// last Downgrade leads that it asked for, also one that was given up before, or that
+// stood in line after this one.
 func (p *phase) open(o *Op, later []*Op) {
 	if o.Kind == Upgrade {
 		p.rises = min(p.rises, o.Invoked)
 	} else {
-		p.lower(o)
+		p.lower(o, o.Invoked)
+		p.believed = append(p.believed[:len(p.believed):len(p.believed)], o)
+	}
+	if o.Outcome != GaveUp {
+		return
+	}
+	for _, x := range p.believed {
+		p.lower(x, o.Returned)
 	}
 	for _, x := range later {
-		if o.Outcome == GaveUp && x.Kind == Downgrade && x.Invoked <= o.Returned {
-			p.lower(x)
+		if x.Kind == Downgrade && x.Invoked <= o.Returned {
+			p.lower(x, o.Returned)
 		}
 	}
 }
 
-func (p *phase) lower(o *Op) {
-	p.least, p.lowers = min(p.least, o.Mode.weight()), min(p.lowers, o.Invoked)
-	p.downs = append(p.downs[:len(p.downs):len(p.downs)], o)
+func (p *phase) lower(to *Op, from time.Duration) {
+	p.least, p.lowers = min(p.least, to.Mode.weight()), min(p.lowers, from)
+	p.downs = append(p.downs[:len(p.downs):len(p.downs)], down{to.Mode.weight(), from})
 }
 
 func (m *model) write(o *Op, p *phase) {
@@ -102,15 +117,20 @@ func (m *model) after(p phase, o *Op) phase {
 		if o.Outcome == Done {
 			p.rank, _ = m.ranked(o.Token)
 			p.token, p.loose = o.Token, false
-			p.weight, p.least, p.lowers, p.downs = o.Mode.weight(), o.Mode.weight(), Forever, nil
+			p.at(o.Mode.weight())
 		}
 	case Downgrade:
 		p.loose, p.rises = p.any(), Forever
-		p.weight, p.least, p.lowers, p.downs = o.Mode.weight(), o.Mode.weight(), Forever, nil
+		p.at(o.Mode.weight())
 	default: // it was all of the key
 		p.least, p.lowers, p.downs = p.weight, Forever, nil
 	}
 	return p
+}
+
+// at is what the owner says that it has, and its client believes it.
+func (p *phase) at(weight uint32) {
+	p.weight, p.least, p.lowers, p.downs, p.believed = weight, weight, Forever, nil, nil
 }
 
 // shows says that a reader can have seen what was written so.

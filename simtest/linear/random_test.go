@@ -25,6 +25,26 @@ func richShapeOf(r *rand.Rand) shape {
 	sh.closes = []float64{0, 0.3}[r.IntN(2)]
 	sh.evicts = []float64{0, 0.1}[r.IntN(2)]
 	sh.lost = []float64{0, 0.02}[r.IntN(2)]
+	sh.moves = []float64{0, 0.05}[r.IntN(2)]
+	sh.late = []float64{0, 0.2}[r.IntN(2)]
+	return sh
+}
+
+// denseShapeOf is short, and has so much of something that it meets the rest of it.
+func denseShapeOf(r *rand.Rand) shape {
+	sh := richShapeOf(r)
+	sh.calls, sh.clients = 4+r.IntN(14), 3+r.IntN(4)
+	sh.pace, sh.delay = sh.ttl/2, []time.Duration{60 * time.Millisecond, 400 * time.Millisecond}[r.IntN(2)]
+	sh.loss = []float64{0.1, 0.4, 0.6}[r.IntN(3)]
+	sh.moves, sh.late = 0.1, 0.5
+	switch r.IntN(3) {
+	case 0:
+		sh.evicts, sh.looks, sh.changes = 1, 3, 0.8
+	case 1:
+		sh.changes, sh.looks, sh.loss = 0.97, 2, 0.1
+	default:
+		sh.closes, sh.lost, sh.delay = 0.7, 0.05, time.Second
+	}
 	return sh
 }
 
@@ -39,18 +59,20 @@ func TestCorrectLocks(t *testing.T) {
 		Set: {Open, NotHeld, GaveUp, Done}, Delete: {Open, NotHeld, GaveUp, Done},
 		Read: {Done}, Inspect: {Done}, Evict: {Done, NotHeld}, Lock: {Capacity}, Try: {Capacity},
 	}
-	t.Run("exclusive", func(t *testing.T) { correctLocks(t, shapeOf, plain) })
-	t.Run("all", func(t *testing.T) { correctLocks(t, richShapeOf, all) })
+	t.Run("exclusive", func(t *testing.T) { correctLocks(t, 400, shapeOf, plain) })
+	t.Run("all", func(t *testing.T) { correctLocks(t, 500, richShapeOf, all) })
+	t.Run("dense", func(t *testing.T) { correctLocks(t, 2000, denseShapeOf, all) })
 }
 
-func correctLocks(t *testing.T, shape func(*rand.Rand) shape, plays map[Kind][]Outcome) {
+func correctLocks(t *testing.T, runs uint64, shape func(*rand.Rand) shape, plays map[Kind][]Outcome) {
 	type told struct {
 		Kind
 		Outcome
 	}
-	least, runs := 20, uint64(800)
+	t.Parallel()
+	least := 20
 	if !thorough {
-		least, runs = 0, 40
+		least, runs = 0, runs/20
 	}
 	seen := map[told]int{}
 	steps, sure, total, most := 0, 0, time.Duration(0), time.Duration(0)

@@ -17,7 +17,7 @@ func (m *model) busy(s *state, x *step) reason {
 	if why.text != "" {
 		return why
 	}
-	if held+int64(c.weight) > of || len(s.holders) >= maxHolders {
+	if held+int64(c.weight) > of || len(s.holders)+len(x.silent) >= maxHolders {
 		return reason{}
 	}
 	start := Forever

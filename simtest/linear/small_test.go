@@ -165,7 +165,7 @@ func (m *maker) look() {
 func bent(seed uint64, modes []Mode) History {
 	r := rand.New(rand.NewPCG(seed, 3))
 	sh := shape{calls: 3 + r.IntN(4), clients: 4, ttl: 3 * s, pace: 2 * s, delay: []time.Duration{60 * time.Millisecond, 600 * time.Millisecond}[r.IntN(2)],
-		loss: 0.1, crash: 0.1, modes: modes, changes: 0.4, looks: 0.7, closes: 0.2, evicts: 0.1, lost: 0.05}
+		loss: 0.1, crash: 0.1, modes: modes, changes: 0.4, looks: 0.7, closes: 0.2, evicts: 0.2, lost: 0.05, moves: 0.1, late: 0.3}
 	h := generate(seed, sh).History
 	if len(h.Ops) == 0 {
 		return h

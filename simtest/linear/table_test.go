@@ -1,7 +1,6 @@
 package linear
 
 import (
-	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -13,14 +12,16 @@ import (
 type table struct {
 	*clock
 	ttl     time.Duration
+	late    float64 // how often an end comes later than it could
+	term    int     // the owner's
 	token   uint64
 	holders []*holding
 	line    []*request
 	value   Value
-	past    []Value // all that it ever was
-	down    bool    // a configuration is lost: nobody answers
+	past    []Value       // all that it ever was
+	down    bool          // nobody owns it: nobody answers
+	settled time.Duration // until then clients may have to ask a new owner again
 	losses  []time.Duration
-	grants  int
 	// tell brings an answer to a client that waits for one: its Lock, or its Upgrade.
 	tell func(*request)
 	tied func(h *holding, number int)
@@ -30,6 +31,7 @@ type table struct {
 // request is one identity of a call at the owner.
 type request struct {
 	call     *caller
+	term     int // of the owner that knows what is below closed
 	mode     Mode
 	delay    time.Duration
 	try      bool
@@ -50,10 +52,26 @@ type holding struct {
 	lost      bool // K9
 	opens     time.Duration
 	evicted   bool
-	number    int // of the last change that was carried out
-	outcomes  map[int]Outcome
+	number    int // of the last change that was evaluated, and what came of it
+	outcome   Outcome
+	idle      bool
+	written   int  // of the last one that was carried out: all that a new owner knows
 	upgrades  int  // the number of an Upgrade that waits; 0: none
 	upgradeTo Mode // what it is to be then
+}
+
+// known is a request as the owner of now knows it: one before may have closed it.
+func (t *table) known(r *request) *request {
+	if r.term == t.term {
+		return r
+	}
+	r.term, r.closed, r.released, r.outcome = t.term, false, false, Open
+	if h := t.find(r); h != nil && !h.lost {
+		r.outcome = Granted
+	} else if h != nil {
+		r.closed, r.outcome = true, Lost
+	}
+	return r
 }
 
 // stretch is how long the owner waits in true time for something that it waits for
@@ -93,11 +111,8 @@ func (t *table) upgrader() *holding {
 
 // acquire is a request, or a copy of it.
 func (t *table) acquire(r *request, sent time.Duration) {
-	if t.down {
-		return
-	}
 	t.expire()
-	h := t.find(r)
+	h := t.find(t.known(r))
 	if h == nil || !h.evicted { // else its answer would promise a lease that is not kept
 		r.sent, r.heard = max(r.sent, sent), t.now
 	}
@@ -113,6 +128,7 @@ func (t *table) acquire(r *request, sent time.Duration) {
 		r.closed, r.outcome = true, Busy
 	default:
 		t.line = append(t.line, r)
+		t.after(t.ttl+t.ttl/8, t.expire)
 	}
 	t.tell(r)
 }
@@ -125,27 +141,27 @@ func (t *table) nextToken() uint64 {
 func (t *table) grant(r *request) {
 	r.token = t.nextToken()
 	r.outcome = Granted
-	h := &holding{r: r, mode: r.mode, token: r.token, outcomes: map[int]Outcome{}}
+	h := &holding{r: r, mode: r.mode, token: r.token}
 	t.holders = append(t.holders, h)
-	t.grants++
 	t.keep(h)
 	t.tell(r)
 }
 
-// keep sets the end of the lease by what was heard of it last.
+// keep sets the end of the lease by what was heard of it last: of this lock, or of
+// another one of the same lease.
 func (t *table) keep(h *holding) {
 	if h.lost || h.evicted {
 		return
 	}
 	h.expires = max(h.expires, h.r.heard+t.stretch(t.ttl))
+	if t.chance(t.late) {
+		h.expires += t.exp(t.ttl / 2)
+	}
 	t.after(max(0, h.expires-t.now), t.expire)
 }
 
 // renew is a heartbeat. It says whether the lease lasts.
 func (t *table) renew(r *request) bool {
-	if t.down {
-		return false
-	}
 	t.expire()
 	h := t.find(r)
 	if h == nil || h.lost {
@@ -160,7 +176,7 @@ func (t *table) renew(r *request) bool {
 	return true
 }
 
-// expire ends leases and opens places.
+// expire ends leases, opens places, and forgets waiters that are silent.
 func (t *table) expire() {
 	if t.down {
 		return
@@ -169,30 +185,34 @@ func (t *table) expire() {
 		switch {
 		case h.lost && t.now >= h.opens:
 			t.remove(h)
-		case !h.lost && t.now >= h.expires && h.r.delay > 0:
+		case !h.lost && t.now >= h.expires && h.r.delay > 0 && !h.evicted:
 			t.shut(h)
 		case !h.lost && t.now >= h.expires:
 			t.remove(h)
 		}
 	}
+	t.line = slices.DeleteFunc(t.line, func(r *request) bool {
+		gone := t.now >= r.heard+t.stretch(t.ttl)
+		if gone {
+			r.closed, r.outcome = true, Lost
+		}
+		return gone
+	})
 	t.serve()
 }
 
 func (t *table) remove(h *holding) {
 	t.holders = slices.DeleteFunc(t.holders, func(g *holding) bool { return g == h })
-	if h.r.outcome == Granted {
-		h.r.outcome = Lost
-	}
-	h.r.closed = true
+	r := t.known(h.r)
+	r.closed, r.outcome = true, Lost
 }
 
 // end closes a request: released, cancelled, given back.
 func (t *table) end(r *request, released bool) {
-	if t.down {
-		return
-	}
+	t.known(r)
 	t.line = slices.DeleteFunc(t.line, func(w *request) bool { return w == r })
-	if h := t.find(r); h != nil {
+	h := t.find(r)
+	if h != nil {
 		r.released = released && (!h.lost || t.rand.IntN(2) == 0)
 		t.remove(h)
 	}
@@ -200,25 +220,39 @@ func (t *table) end(r *request, released bool) {
 	if r.outcome == Open {
 		r.outcome = Lost
 	}
+	if h != nil && released && t.rand.IntN(4) == 0 {
+		t.handOver()
+	}
 	t.serve()
+}
+
+// handOver has an heir go first, if it fits (K14).
+func (t *table) handOver() {
+	if len(t.line) == 0 || t.upgrader() != nil {
+		return
+	}
+	i := t.rand.IntN(len(t.line))
+	if heir := t.line[i]; t.fits(heir.mode) {
+		t.line = slices.Delete(t.line, i, i+1)
+		t.grant(heir)
+	}
 }
 
 // giveBack is a Release of what its client has lost.
 func (t *table) giveBack(r *request) {
-	if h := t.find(r); h != nil && r.delay > 0 && !t.down {
-		if !h.lost {
-			t.shut(h)
-			t.serve()
-		}
-		return
+	h := t.find(r)
+	if h == nil || r.delay == 0 || h.evicted {
+		t.end(r, false)
+	} else if !h.lost {
+		t.shut(h)
+		t.serve()
 	}
-	t.end(r, false)
 }
 
 // shut keeps a place that was lost for its delay.
 func (t *table) shut(h *holding) {
 	h.lost, h.upgrades, h.opens = true, 0, t.now+t.stretch(h.r.delay)
-	h.r.outcome = Lost
+	t.known(h.r).outcome = Lost
 	t.after(h.opens-t.now, t.expire)
 }
 
@@ -246,71 +280,8 @@ func (t *table) serve() {
 	}
 }
 
-func (t *table) up(h *holding) {
-	h.mode, h.token = h.upgradeTo, t.nextToken()
-	number := h.upgrades
-	h.upgrades = 0
-	h.outcomes[number] = Done
-	t.tied(h, number)
-}
-
-// change is what a holder wants changed. It says what came of it, or Open; mode is
-// that of the lock before, for a holder that takes its Upgrade back (back).
-func (t *table) change(r *request, number int, o *Op, back bool) Outcome {
-	if t.down {
-		return Open
-	}
-	t.expire()
-	h := t.find(r)
-	switch {
-	case h == nil || h.lost:
-		return NotHeld
-	case number <= h.number:
-		return h.outcomes[number]
-	case h.evicted && t.rand.IntN(2) == 0:
-		h.number, h.outcomes[number] = number, NotHeld
-		return NotHeld
-	}
-	h.number = number
-	h.upgrades = 0
-	out := Done
-	switch {
-	case back:
-		if h.mode.weight() > o.Mode.weight() {
-			h.mode = o.Mode
-		}
-	case o.Kind == Upgrade:
-		out = t.upgrade(h, o.Mode, number)
-	case o.Kind == Downgrade:
-		h.mode = o.Mode
-	case h.mode.weight() < h.mode.of():
-		out = NotHeld
-	case o.Kind == Set:
-		t.value = Value{Data: o.Value.Data, Token: h.token}
-		t.past = append(t.past, t.value)
-	default:
-		t.value = Value{}
-	}
-	h.outcomes[number] = out
-	t.serve()
-	return h.outcomes[number]
-}
-
-func (t *table) upgrade(h *holding, to Mode, number int) Outcome {
-	for _, g := range t.holders {
-		if g != h && !g.lost && (g.mode.weight() > g.mode.of()/2 || g.upgrades > 0) {
-			return Conflict
-		}
-	}
-	h.upgrades, h.upgradeTo = number, to
-	return Open
-}
-
 // evict is an operator's. It says whether it is over, and what came of it.
 func (t *table) evict(token uint64, wanted *holding) (*holding, Outcome) {
-	if t.down {
-		return wanted, Open
-	}
 	t.expire()
 	if wanted == nil {
 		for _, h := range t.holders {
@@ -321,7 +292,7 @@ func (t *table) evict(token uint64, wanted *holding) (*holding, Outcome) {
 		if wanted == nil {
 			return nil, NotHeld
 		}
-		wanted.evicted = true
+		wanted.evicted, wanted.upgrades = true, 0
 		t.let(wanted.r)
 	}
 	if wanted.lost {
@@ -350,11 +321,8 @@ func (t *table) lose() {
 	t.expire()
 	t.down = true
 	t.after(t.stretch(t.ttl)+time.Duration(drift*4*float64(t.ttl))+t.exp(t.ttl/2), func() {
-		t.down = false
-		for _, h := range t.holders {
-			h.r.closed, h.r.outcome = true, Lost
-		}
-		t.holders, t.line = nil, nil
+		t.begin()
+		t.holders = nil
 		t.value = Value{}
 		if n := len(t.past); n > 0 && t.rand.IntN(4) > 0 {
 			t.value = t.past[max(0, n-1-t.rand.IntN(3))]
@@ -364,10 +332,30 @@ func (t *table) lose() {
 	})
 }
 
-// clock is the time of a game, and what is to happen.
-type clock struct {
-	rand  *rand.Rand
-	now   time.Duration
-	queue timers
-	order int
+// move gives the key to a new owner. It knows who holds it, and begins their leases
+// and delays anew (T4); it does not know who waits, what was refused, who was told to
+// let go. Those who ask it first come first.
+func (t *table) move() {
+	t.expire()
+	t.down = true
+	t.after(t.exp(t.ttl/8), func() {
+		t.begin()
+		for _, h := range t.holders {
+			h.evicted, h.upgrades = false, 0
+			h.number, h.outcome, h.idle = h.written, Done, false
+			h.r.heard = t.now
+			t.keep(h)
+			if h.lost {
+				h.opens = t.now + t.stretch(h.r.delay)
+				t.after(h.opens-t.now, t.expire)
+			}
+		}
+	})
+}
+
+func (t *table) begin() {
+	t.down = false
+	t.term++
+	t.line = nil
+	t.settled = t.now + t.ttl
 }

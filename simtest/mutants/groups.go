@@ -139,7 +139,7 @@ var groups = []Mutation{
 		Needs: "the old owner cut off with a client that tries, its lease still running; on the other side the holder's Unlock is answered. MembershipTTL long against the time of a view change. Check: busy is linearizable",
 		Edits: []Edit{{
 			"serve.go", "c.close(o, r, outcome)\n\tc.answerByRound(o, r, false)",
-			"c.close(o, r, outcome)\n\tc.answerByWrite(o, r.from, c.now, Answer{Request: r.id, Outcome: outcome, Holder: r.busy.Holders[0], Echo: r.sent})\n\tc.release(o)",
+			"c.close(o, r, outcome)\n\tc.answerByWrite(o, r.from, c.now, Answer{Request: r.id, Outcome: outcome, Holder: r.busy, Echo: r.sent})\n\tc.release(o)",
 		}},
 	},
 	{

@@ -12,7 +12,7 @@ var locks = []Mutation{
 		Rule: "K1", Name: "a copy of a granted TryLock is told busy",
 		Why:   "the caller goes without the lock that it has, and nobody else gets it until the lease ends",
 		Needs: "a TryLock's Acquire doubled, or its first Answer lost. Check: busy is linearizable, the caller itself not counted as the holder",
-		Edits: []Edit{{"serve.go", "t.touch(LeaseID{r.id.Client, r.lease}, from, at)", `t.touch(LeaseID{r.id.Client, r.lease}, from, at)
+		Edits: []Edit{{"serve.go", "c.touch(o, LeaseID{r.id.Client, r.lease}, from, at)", `c.touch(o, LeaseID{r.id.Client, r.lease}, from, at)
 			if m.Try {
 				c.answerByWrite(o, from, at, Answer{Request: r.id, Outcome: OutcomeBusy, Holder: t.keys[r.key].record.Holders[0]})
 				c.release(o)
@@ -93,7 +93,7 @@ var locks = []Mutation{
 		Rule: "K2", Name: "a ticket is not kept",
 		Why:   "who comes to a new owner after the grace is last, however long it has waited",
 		Needs: "a held key with a queue over a change of the owner, one old waiter that learns the view more than MembershipTTL/8 after activation, newcomers before it. Check: tickets are granted in order among waiters that are queued at this owner",
-		Edits: []Edit{{"grants.go", "if r.ticket.isZero() || r.ticket.Term > o.term {", "{"}},
+		Edits: []Edit{{"grants.go", "if r.ticket.Term == 0 || r.ticket.Term > o.term {", "{"}},
 	},
 	{
 		Rule: "K3", Name: "owner expires early",

@@ -92,7 +92,7 @@ var sessions = []Mutation{
 		Rule: "K12", Name: "watchers are kept for ever",
 		Why:   "an owner's memory fills with watchers that are gone",
 		Needs: "watchers that end or crash. Check: nothing is left at rest",
-		Edits: []Edit{{"look.go", "return c.now.since(k.heard) >= watchForget", "return false"}},
+		Edits: []Edit{{"look.go", "w.forget(c.now, watchForget)", ""}},
 	},
 	{
 		Rule: "K13", Name: "taken at once",
@@ -130,7 +130,7 @@ var sessions = []Mutation{
 		Why:       "an eviction whose notice is lost takes a TTL",
 		Needs:     "a lost notice",
 		Redundant: "the next heartbeat's answer lacks the lock, and the end comes after a TTL anyway",
-		Edits:     []Edit{{"evict.go", "t.tellAt = c.now.add(c.view.Params.resendEvery())", "t.tellAt = never"}},
+		Edits:     []Edit{{"evict.go", "t.tellAt = earlier(t.tellAt, c.now.add(c.view.Params.resendEvery()))", "t.tellAt = never"}},
 	},
 	{
 		Rule: "K13", Name: "the operator is not told",
