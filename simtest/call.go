@@ -85,7 +85,8 @@ type Alteration struct {
 	Answered time.Duration
 	Outcome  ownership.Outcome
 	Token    ownership.Token // of the grant under which it was done
-	waited   time.Duration   // when it first heard that it waits for other holders, 0 if never
+	waited   time.Duration   // when it first heard that it waits for other holders, 0 if never,
+	waitedIn ownership.Term  // and from the owner of which term
 	idle     bool            // the lock had that mode already
 }
 

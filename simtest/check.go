@@ -50,6 +50,7 @@ type Checker struct {
 	heldKey              map[ownership.RequestID]string // the key of each holder that was written
 	ousted               map[ownership.RequestID]ousted // holders that were told to let go (K13),
 	asksAgain            map[ownership.RequestID]uint64 // and the change that one has asked for since
+	altering             map[ownership.RequestID]uint64 // the newest change that a holder has asked for
 	activeAt             map[version]time.Duration      // when the owner of a term became active
 	snapshots            map[version]bool               // terms of which a snapshot was sent
 	found                map[version]foundState         // what the owner of a term has found
@@ -105,6 +106,7 @@ func NewChecker(w *World) *Checker {
 		heldKey:   map[ownership.RequestID]string{},
 		ousted:    map[ownership.RequestID]ousted{},
 		asksAgain: map[ownership.RequestID]uint64{},
+		altering:  map[ownership.RequestID]uint64{},
 		activeAt:  map[version]time.Duration{},
 		snapshots: map[version]bool{},
 		newest:    map[version]ownership.Term{},

@@ -121,8 +121,8 @@ func (ch *Checker) refusedChange(a *Alteration) {
 // changeWaits notes that an upgrade waits for other holders.
 func (ch *Checker) changeWaits(c *Call, e ownership.Pending) {
 	for _, a := range c.Changes {
-		if a.Op == e.Op && e.Reason.Code == ownership.ReasonQueued && a.waited == 0 {
-			a.waited = ch.w.Now
+		if v := c.Node.Core.View(); a.Op == e.Op && e.Reason.Code == ownership.ReasonQueued && a.waited == 0 && v != nil {
+			a.waited, a.waitedIn = ch.w.Now, v.Groups[partitionOf(c.Key, v.Params)].Term
 		}
 	}
 }

@@ -133,7 +133,7 @@ func (ch *Checker) answersOusted(n *Node, m *ownership.Answer) {
 		if sent := who.trueAt(ownership.Time(m.Echo)) - rounding; sent > x.at {
 			ch.fail("evict", nil, "%s grants request %d of %s, told to let go at %v, by what it sent at %v", n, m.Request.Seq, who, x.at, sent)
 		}
-	case m.Outcome == ownership.OutcomeNotHeld && m.Alters != 0:
+	case m.Outcome == ownership.OutcomeNotHeld && m.Alters != 0 && m.Alters == ch.altering[m.Request]: // or nobody believes it
 		k := ch.keys[ch.heldKey[m.Request]]
 		if k == nil || k.record.owner != n || k.record.term != m.Term || !ch.sees(n, m.Partition, m.Term) {
 			return
@@ -149,8 +149,9 @@ func (ch *Checker) answersOusted(n *Node, m *ownership.Answer) {
 	}
 }
 
-// altersOusted notes that who was told to let go asks for a change.
-func (ch *Checker) altersOusted(n *Node, m *ownership.Alter) {
+// asksToAlter notes for which change a holder asks, and that it was told to let go.
+func (ch *Checker) asksToAlter(n *Node, m *ownership.Alter) {
+	ch.altering[m.Request] = max(ch.altering[m.Request], m.Number)
 	if x, ok := ch.ousted[m.Request]; ok && x.term == m.Term && ownerAt(n, m.Partition, m.Term) {
 		ch.asksAgain[m.Request] = m.Number
 	}

@@ -327,7 +327,7 @@ func (ch *Checker) delivered(f *Flight) {
 	case ownership.Release:
 		ch.goes(f.To, &m)
 	case ownership.Alter:
-		ch.altersOusted(f.To, &m)
+		ch.asksToAlter(f.To, &m)
 	case ownership.Query:
 		ch.refreshes(f, &m)
 	case ownership.SealAck:
