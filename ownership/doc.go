@@ -281,10 +281,11 @@
 //     starves. When one ends before the next is held, that one is denied.
 //   - K12. What an owner knows of a key (holders, queue, value) or of a page of keys it
 //     answers like a heartbeat: after a confirm round that began when the query had
-//     come. A watched key is answered so once per term; later changes are sent when
-//     the write that made them is committed, with a number that rises. A watch is
-//     refreshed each second with the number seen, answered if there is a newer one,
-//     and forgotten after five without (two, when a key has 4096 watchers).
+//     come. A watched key is answered so once per term, and before it is told
+//     anything else; later changes are sent when the write that made them is committed,
+//     with a number that rises. A watch is refreshed each second with the number seen,
+//     answered if there is a newer one, and forgotten after five without (two, when a key
+//     has 4096 watchers).
 //   - K13. An operator releases a lock by its token. The owner tells the holder to let
 //     go (Notice, until it does), renews that lock no more, and so has it back by its
 //     Release, or by its expiry TTL·(1+d) after: the next holder comes when it is
@@ -481,7 +482,9 @@
 //   - An upgrade gets a new token (K8): readers may have shown theirs, which are higher
 //     than the first one of the holder that goes up.
 //   - A change of a queue alone is told to watchers a moment later and without a round
-//     (K12): it is what the owner has seen, of a state that was committed.
+//     (K12): it is what the owner has seen, of a state that was committed. Never first,
+//     since an owner that was replaced may say so of holders that are gone (found by
+//     the simulator).
 //   - The last voter leaves only when another member can be seated; a view without
 //     voters could have no successor. So when all voters leave and somebody joins,
 //     the next view adds who joins and lets nobody go: without that neither happened

@@ -169,6 +169,7 @@ func (e *encoder) watched(w *watched) {
 		e.uint(k.id)
 		e.node(k.to)
 		e.time(k.heard)
+		e.uint(k.seen)
 	}
 }
 

@@ -20,7 +20,8 @@ type watcher struct {
 	client ClientID
 	id     uint64
 	to     NodeID
-	heard  Time // the newest refresh
+	heard  Time   // the newest refresh
+	seen   uint64 // what it had then; 0: it is not known to have been answered
 }
 
 // query is a Query that waits for its round.
@@ -76,14 +77,18 @@ func (c *Core) onQuery(from NodeID, m Query) {
 			return // it has the newest; what comes is pushed
 		}
 	}
-	q := query{m.Client, m.ID, m.Key, m.Page, m.Watch && !m.Page}
+	c.answerQuery(o, from, query{m.Client, m.ID, m.Key, m.Page, m.Watch && !m.Page})
+}
+
+// answerQuery has a Query answered after a confirm round (G2).
+func (c *Core) answerQuery(o *owner, to NodeID, q query) {
 	for i := range o.nextRound {
 		if n := &o.nextRound[i]; n.query != nil && *n.query == q {
-			n.to = from
+			n.to = to
 			return
 		}
 	}
-	o.nextRound = append(o.nextRound, pending{to: from, query: &q})
+	o.nextRound = append(o.nextRound, pending{to: to, query: &q})
 	c.soil(o)
 }
 
@@ -99,7 +104,7 @@ func (o *owner) watch(from NodeID, m Query, now Time) *watched {
 	}
 	for i := range w.watchers {
 		if k := &w.watchers[i]; k.client == m.Client && k.id == m.ID {
-			k.to, k.heard = from, now
+			k.to, k.heard, k.seen = from, now, max(k.seen, m.Seen)
 			return w
 		}
 	}
@@ -109,7 +114,7 @@ func (o *owner) watch(from NodeID, m Query, now Time) *watched {
 			return nil
 		}
 	}
-	w.watchers = append(w.watchers, watcher{m.Client, m.ID, from, now})
+	w.watchers = append(w.watchers, watcher{m.Client, m.ID, from, now, m.Seen})
 	return w
 }
 
@@ -136,14 +141,22 @@ func (c *Core) prepareReport(o *owner, a *pending) {
 
 // keyChanged pushes a watched key's state, with the write that made it.
 func (c *Core) keyChanged(o *owner, key string) {
-	w := o.table.watched[key]
-	if w == nil {
-		return
+	if w := o.table.watched[key]; w != nil {
+		c.push(o, key, w, true)
 	}
+}
+
+// push tells all who watch a key of its state. If no write has made it, it tells nothing
+// that is certain: who is not known to have had a certain answer gets that (K12).
+func (c *Core) push(o *owner, key string, w *watched, written bool) {
 	o.table.changes++
 	w.number, w.news = o.table.changes, false
 	keys := []KeyState{c.keyState(o, key)} // one for all of them
 	for _, k := range w.watchers {
+		if !written && k.seen == 0 {
+			c.answerQuery(o, k.to, query{client: k.client, id: k.id, key: key, watch: true})
+			continue
+		}
 		m := Report{Client: k.client, ID: k.id, Partition: o.partition, Term: o.term, Outcome: OutcomeGranted, Number: w.number, Keys: keys}
 		o.certain = append(o.certain, pending{to: k.to, number: o.next - 1, heard: c.now, began: c.now, answer: m})
 	}
@@ -168,8 +181,8 @@ func (c *Core) tickWatched(o *owner) {
 	if c.now >= t.newsAt {
 		t.newsAt = never
 		for _, key := range sortedKeys(t.watched) {
-			if t.watched[key].news {
-				c.keyChanged(o, key)
+			if w := t.watched[key]; w.news {
+				c.push(o, key, w, false)
 			}
 		}
 		c.release(o) // what they rest on may be committed already

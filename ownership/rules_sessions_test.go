@@ -111,6 +111,29 @@ func TestK12Certified(t *testing.T) {
 	}
 }
 
+// K12: "answered so once per term, and before it is told anything else": an owner that
+// cannot have a round tells nobody of its queue who was not told of the key for certain.
+func TestK12CertainFirst(t *testing.T) {
+	n := owning(a, viewOf(a, b, c))
+	tell(n, begin, d, acquire(d, 1, "k"))
+	settle(n, begin)
+	q := Query{Client: 500, ID: 1, Term: term, Key: "k", Watch: true}
+	tell(n, begin, e, q)
+	tell(n, begin, c, acquire(c, 1, "k")) // waits
+	sent, _ := pass(n, begin, begin.add(500*time.Millisecond))
+	none[Report](t, sent)
+	later := begin.add(500 * time.Millisecond)
+	check(t, one[Report](t, settle(n, later), e).Keys[0].Waiting == 0, "the round of the first question knows what came later")
+	r := one[Report](t, settle(n, later), e)
+	check(t, r.Keys[0].Waiting == 1, "%+v", r)
+
+	q.Seen = r.Number
+	tell(n, later, e, q)
+	tell(n, later, c, Release{Request: RequestID{300, 1}, Term: term})
+	sent, _ = pass(n, later, later.add(500*time.Millisecond))
+	check(t, one[Report](t, sent, e).Keys[0].Waiting == 0, "who was told for certain waits for a round")
+}
+
 // K12: "forgotten after five without": who has gone away costs nothing.
 func TestK12Forgotten(t *testing.T) {
 	w := members(viewOf(a, b, c, d))

@@ -40,10 +40,10 @@ type Call struct {
 	Denied   ownership.DeniedCode
 	Lost     time.Duration
 	Cause    ownership.LostCause
-	Ended    time.Duration // nothing more will come
-	GaveUp   bool          // since nobody answered Unlock
-	Invalid  bool          // it was refused for its form
-	Extends  []Extension
+	Ended    time.Duration   // nothing more will come
+	GaveUp   bool            // since nobody answered Unlock
+	Invalid  bool            // it was refused for its form
+	Extends  []time.Duration // when Extend was called
 	Renewals []Renewal       // all of them, asked for or not
 	Changes  []*Alteration   // in their order
 	Ghosts   []time.Duration // when a grant came that could not be taken any more
@@ -66,9 +66,6 @@ type modeSince struct {
 	mode  ownership.Mode
 	token ownership.Token
 }
-
-// Extension is one Extend and its answer.
-type Extension struct{ Invoked, Answered time.Duration }
 
 // Renewal is one certified renewal: its heartbeat was not sent before Sent.
 type Renewal struct{ Sent, Answered time.Duration }
@@ -95,8 +92,7 @@ func (a *Alteration) isUp() bool {
 	return a.What == ownership.AlterMode && a.Mode == ownership.Exclusive
 }
 
-// pending says that it may still be carried out, or may have been without a word.
-func (a *Alteration) pending() bool { return a.Answered == 0 }
+func (a *Alteration) isDown() bool { return a.What == ownership.AlterMode && !a.isUp() }
 
 // waits says that its answer is to come.
 func (a *Alteration) waits() bool {
@@ -197,7 +193,7 @@ func (ch *Checker) HandOver(c *Call, heir string) {
 // Extend renews a call's lock.
 func (ch *Checker) Extend(c *Call) {
 	if ch.believes(c) {
-		c.Extends = append(c.Extends, Extension{Invoked: ch.w.Now})
+		c.Extends = append(c.Extends, ch.w.Now)
 	}
 	ch.w.Input(c.Node, ownership.Extend{Handle: c.Handle})
 }
@@ -236,16 +232,15 @@ func (c *Call) noteMode() {
 	c.modes = append(c.modes, modeSince{c.Node.World.Now, c.Mode, c.Token})
 }
 
-// Unchange gives a change up.
+// Unchange gives a change up that is not answered. As in the runtime, one that goes
+// down is not given up: it counts since it was asked for.
 func (ch *Checker) Unchange(c *Call, op uint64) {
 	i := slices.IndexFunc(c.Changes, func(a *Alteration) bool { return a.Op == op })
-	if i < 0 || c.Unlock != 0 {
+	if i < 0 || !c.Changes[i].waits() || c.Changes[i].isDown() {
 		return
 	}
-	if a := c.Changes[i]; a.waits() {
-		a.GivenUp = ch.w.Now
-		ch.givesUpGoingUp(ch.keys[c.Key], a)
-	}
+	c.Changes[i].GivenUp = ch.w.Now
+	ch.givesUpGoingUp(ch.keys[c.Key], c.Changes[i])
 	ch.keys[c.Key].changed = ch.w.Now
 	ch.w.Input(c.Node, ownership.Unchange{Handle: c.Handle, Op: op})
 }

@@ -2,6 +2,8 @@ package simtest
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,12 +41,11 @@ type Checker struct {
 	views                map[viewID]*ownership.View
 	proposed             map[*ownership.View]bool
 	learnedAt            map[viewID]time.Duration
-	members              map[ownership.NodeID]bool  // that ever were
-	leaving              map[ownership.NodeID]bool  // that a view called so
-	left                 map[ownership.NodeID]bool  // in order (V7)
-	served               map[version]bool           // terms whose owner became active
-	installed            map[version]bool           // terms whose first state was sent
-	newest               map[version]ownership.Term // the newest of them
+	members              map[ownership.NodeID]bool // that ever were
+	leaving              map[ownership.NodeID]bool // that a view called so
+	left                 map[ownership.NodeID]bool // in order (V7)
+	served               map[version]bool          // terms whose owner became active
+	installed            map[version]bool          // terms whose first state was sent
 	versions             map[version]uint64
 	places               map[ownership.RequestID]*place // requests that have come to the owners of their keys
 	heldKey              map[ownership.RequestID]string // the key of each holder that was written
@@ -56,15 +57,16 @@ type Checker struct {
 	found                map[version]foundState         // what the owner of a term has found
 	chain                *ownership.View                // the newest
 	lastView             time.Duration                  // when it was first learned
-	lost                 map[ownership.Partition]time.Duration
-	losses               map[ownership.Partition][]time.Duration // all of them
-	mesh                 int                                     // how often the mesh was refounded
-	serving              ownership.MeshID                        // the mesh that serves
-	healedAt             time.Duration                           // 0: not yet
-	restedAt             time.Duration                           // when it was last at rest after that; 0: not yet
-	disturbed            time.Duration                           // when something was last done but lock and unlock
-	rested, restedBefore *ownership.View                         // in which it was at rest at the last Rests
-	heard                func(*Call, ownership.Event)            // is told what a client was told of a call
+	losses               map[ownership.Partition][]loss
+	newest               map[ownership.Partition]ownership.Term // the highest whose owner became active
+	mesh                 int                                    // how often the mesh was refounded
+	serving              ownership.MeshID                       // the mesh that serves
+	healedAt             time.Duration                          // 0: not yet
+	restedAt             time.Duration                          // when it was last at rest after that; 0: not yet
+	emptyAt              time.Duration                          // when it last was, and nobody held anything
+	disturbed            time.Duration                          // when something was last done but lock and unlock
+	rested, restedBefore *ownership.View                        // in which it was at rest at the last Rests
+	heard                func(*Call, ownership.Event)           // is told what a client was told of a call
 }
 
 // Failure is a promise that was not kept.
@@ -109,10 +111,9 @@ func NewChecker(w *World) *Checker {
 		altering:  map[ownership.RequestID]uint64{},
 		activeAt:  map[version]time.Duration{},
 		snapshots: map[version]bool{},
-		newest:    map[version]ownership.Term{},
 		found:     map[version]foundState{},
-		lost:      map[ownership.Partition]time.Duration{},
-		losses:    map[ownership.Partition][]time.Duration{},
+		losses:    map[ownership.Partition][]loss{},
+		newest:    map[ownership.Partition]ownership.Term{},
 	}
 	event, send, deliver := w.OnEvent, w.OnSend, w.OnDeliver
 	w.OnEvent = func(n *Node, e ownership.Event) {
@@ -265,37 +266,56 @@ func (ch *Checker) activated(n *Node, e ownership.Activated) {
 	id := version{mesh: n.Core.View().Mesh, partition: e.Partition, term: e.Term}
 	ch.served[id], ch.activeAt[id] = true, ch.w.Now
 	ch.oneMesh(n)
+	ch.newest[e.Partition] = max(ch.newest[e.Partition], e.Term)
 	if e.Lost {
-		ch.startedAnew(e.Partition)
+		ch.startedAnew(e.Partition, e.Term, true)
 		ch.lostRightly(n, e.Partition)
 	}
 	ch.served[version{mesh: n.Core.View().Mesh, partition: e.Partition}] = true // in any term
-	ch.Goals.activated(ch, n, e)
+	ch.Goals.activated(n, e)
 }
 
-// startedAnew notes that an owner begins without the state of the one before (T6).
-func (ch *Checker) startedAnew(p ownership.Partition) {
-	ch.lost[p] = ch.w.Now
-	ch.losses[p] = append(ch.losses[p], ch.w.Now)
+// loss is an owner's beginning without the state of the one before (T6).
+type loss struct {
+	at     time.Duration
+	term   ownership.Term
+	active bool // it serves; else it has sent its first state, which nobody need have taken
+}
+
+func (ch *Checker) startedAnew(p ownership.Partition, t ownership.Term, active bool) {
+	ch.losses[p] = append(ch.losses[p], loss{ch.w.Now, t, active})
+}
+
+// mayBeLost says that the state of one term may be missing in a later one. It is a matter
+// of terms, not of times.
+func (ch *Checker) mayBeLost(p ownership.Partition, of, in ownership.Term) bool {
+	return slices.ContainsFunc(ch.losses[p], func(l loss) bool { return of < l.term && l.term <= in })
+}
+
+// isLost says that what there is in a later term rests on a beginning without the state
+// of the first: one in between became active, and so whoever came after has met it.
+func (ch *Checker) isLost(p ownership.Partition, of, in ownership.Term) bool {
+	return slices.ContainsFunc(ch.losses[p], func(l loss) bool { return l.active && of < l.term && l.term <= in })
+}
+
+// mayBeForgotten says that an owner has begun without the grant of a call (T6).
+func (ch *Checker) mayBeForgotten(c *Call) bool {
+	return ch.mayBeLost(partitionOf(c.Key, ch.params()), c.Token.Term(), math.MaxUint32)
 }
 
 // installs notes that when an owner sends its first state: it may die before it is
-// active, and the next one goes on from there. But not from one that comes after the
-// first state of a newer term: its owner has not heard of that, and nobody follows it.
+// active, and the next one goes on from there. From one that begins when a later term is
+// served already, since it was stopped meanwhile, nobody does: every owner to come finds
+// the later one (T2).
 func (ch *Checker) installs(n *Node, mesh ownership.MeshID, m *ownership.Install) {
 	id := version{mesh: mesh, partition: m.Partition, term: m.Term}
 	ch.snapshots[id] = ch.snapshots[id] || m.Number != 0
-	if m.Number != 0 || ch.installed[id] {
+	if m.Number != 0 || ch.installed[id] || m.Term < ch.newest[m.Partition] {
 		return
 	}
 	ch.installed[id] = true
-	of := version{mesh: mesh, partition: m.Partition}
-	if m.Term < ch.newest[of] {
-		return
-	}
-	ch.newest[of] = m.Term
 	if in, _ := n.Core.Inspect(m.Partition); in.Lost {
-		ch.startedAnew(m.Partition)
+		ch.startedAnew(m.Partition, m.Term, false)
 		ch.keepsValues(n, id, m)
 	}
 }

@@ -74,6 +74,7 @@ func (ch *Checker) changed(a *Alteration, e ownership.Altered) {
 	}
 	c.noteMode()
 	ch.exclusion(k, c, "changed to")
+	ch.checkRoom(k)
 	if a.isUp() {
 		ch.placeClosed(k, c, a.Invoked)
 		ch.wallBehind(k, c)
@@ -110,7 +111,7 @@ func (ch *Checker) refusedUp(a *Alteration, h ownership.Holder) {
 // may change its mode.
 func (ch *Checker) refusedChange(a *Alteration) {
 	c := a.Call
-	if ch.Wild || !ch.believes(c) || c.evicted || ch.lostSince(c) >= c.Granted {
+	if ch.Wild || !ch.believes(c) || c.evicted || ch.mayBeForgotten(c) {
 		return
 	}
 	if a.What == ownership.AlterMode || whole(c.Mode) {
@@ -137,10 +138,12 @@ func (ch *Checker) readValue(in *Inquiry, key string, term ownership.Term, v *ow
 		}
 		return
 	}
-	newest := ch.newestWrite(k, in.Invoked)
-	lost := ch.lost[partitionOf(key, ch.params())]
+	// Whoever held the key at a lost start (T6) was forgotten with it: so what was written
+	// under a token of an older term was written before.
+	p, newest := partitionOf(key, ch.params()), ch.newestWrite(k, in.Invoked)
+	kept := newest != nil && !ch.Wild && !ch.mayBeLost(p, newest.Token.Term(), term)
 	if v == nil {
-		if newest != nil && newest.What == ownership.AlterValue && lost <= newest.Answered && !ch.mayBeDeletedAfter(k, newest) && !ch.Wild {
+		if kept && newest.What == ownership.AlterValue && !ch.mayBeDeletedAfter(k, newest) {
 			ch.fail("memory", []*Call{newest.Call}, "%s read no value of %q, to which %s had written %q at %v", in.Node, key, newest.Call.Node, newest.Value, newest.Answered)
 		}
 		return
@@ -153,19 +156,23 @@ func (ch *Checker) readValue(in *Inquiry, key string, term ownership.Term, v *ow
 	w := k.writes[i]
 	ch.Goals.read(term, w, v)
 	switch {
-	case w.Answered != 0 && w.Outcome != ownership.OutcomeAltered:
+	case !ch.mayBeDone(w):
 		ch.fail("memory", []*Call{w.Call}, "%s read the value %q of %q, which was refused", in.Node, v.Data, key)
-	case w.Answered != 0 && v.Token != w.Token || v.Token < w.Call.Tokens[0]:
+	case w.Token != 0 && v.Token != w.Token || v.Token < w.Call.Tokens[0]:
 		ch.fail("memory", []*Call{w.Call}, "%s read the value %q of %q with token %s; it was written with %s", in.Node, v.Data, key, tokenText(v.Token), tokenText(w.Token))
-	case v.Stale && lost < w.Invoked:
-		ch.fail("memory", []*Call{w.Call}, "%s read the value %q of %q as stale, and nothing was lost since %v", in.Node, v.Data, key, w.Invoked)
-	case ch.Wild || newest == nil || lost > newest.Answered:
-		if !v.Stale && w.Answered != 0 && lost > w.Answered && in.Invoked > lost && !ch.Wild {
-			ch.fail("memory", []*Call{w.Call}, "%s read the value %q of %q without a word that a newer one may be lost", in.Node, v.Data, key)
-		}
-	case v.Token < newest.Token || w.Call == newest.Call && w.Op < newest.Op:
+	case v.Stale && !ch.mayBeLost(p, v.Token.Term(), term):
+		ch.fail("memory", []*Call{w.Call}, "%s read the value %q of %q as stale, and nothing was lost since term %d", in.Node, v.Data, key, v.Token.Term())
+	case !v.Stale && ch.isLost(p, v.Token.Term(), term):
+		ch.fail("memory", []*Call{w.Call}, "%s read the value %q of %q without a word that a newer one may be lost", in.Node, v.Data, key)
+	case kept && (v.Token < newest.Token || w.Call == newest.Call && w.Op < newest.Op):
 		ch.fail("memory", []*Call{w.Call, newest.Call}, "%s read the value %q of %q; %s had written %q at %v", in.Node, v.Data, key, newest.Call.Node, newest.Value, newest.Answered)
 	}
+}
+
+// mayBeDone says that a change may have been carried out. Beyond the bound the lease of a
+// holder may end at the owner while its client asks again for what is done (K3).
+func (ch *Checker) mayBeDone(a *Alteration) bool {
+	return a.Answered == 0 || a.Outcome == ownership.OutcomeAltered || a.Outcome == ownership.OutcomeNotHeld && ch.Wild
 }
 
 // newestWrite is the last one that was answered before a moment, nil if none was.
@@ -185,7 +192,7 @@ func (ch *Checker) newestWrite(k *keyHistory, before time.Duration) (newest *Alt
 func (ch *Checker) mayBeDeletedAfter(k *keyHistory, w *Alteration) bool {
 	return slices.ContainsFunc(k.writes, func(a *Alteration) bool {
 		switch {
-		case a.What != ownership.AlterNoValue || a.Answered != 0 && a.Outcome != ownership.OutcomeAltered:
+		case a.What != ownership.AlterNoValue || !ch.mayBeDone(a):
 			return false
 		case a.Call == w.Call:
 			return a.Op > w.Op

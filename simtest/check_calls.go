@@ -34,7 +34,7 @@ func (ch *Checker) granted(c *Call, e ownership.Granted) {
 	ch.checkTurn(k, c)
 	ch.checkUpgrade(k, c)
 	ch.checkFreed(k, c)
-	ch.checkRun(k, c)
+	ch.checkRoom(k)
 	ch.Goals.granted(ch, c)
 	if c.Delay > 0 {
 		k.delayed = append(k.delayed, c)
@@ -107,13 +107,6 @@ func (ch *Checker) extended(c *Call, e ownership.Extended) {
 		ch.Goals.Reach("renewed by a later owner")
 	}
 	ch.exclusion(ch.keys[c.Key], c, "renewed")
-	if e.Asked {
-		for i := range c.Extends {
-			if c.Extends[i].Answered == 0 {
-				c.Extends[i].Answered = ch.w.Now
-			}
-		}
-	}
 }
 
 // busy: a TryLock that is refused has met a holder, and either there is no room
@@ -183,7 +176,9 @@ func (ch *Checker) isItself(c *Call, h ownership.Holder) bool {
 		return false
 	}
 	return !slices.ContainsFunc(ch.keys[c.Key].calls, func(o *Call) bool {
-		return o != c && o.Node == c.Node && (len(o.Ghosts) > 0 || len(o.Changes) > 0 || o.Granted == 0 && (o.Ended == 0 || o.Ended >= c.Invoked || !o.Busy))
+		// One that was granted later may have been granted before, too late to be told.
+		unseen := o.Granted == 0 || o.Granted >= c.Invoked
+		return o != c && o.Node == c.Node && (len(o.Ghosts) > 0 || len(o.Changes) > 0 || unseen && (o.Ended == 0 || o.Ended >= c.Invoked || !o.Busy))
 	}) && len(c.Ghosts) == 0
 }
 
@@ -223,7 +218,7 @@ func (ch *Checker) lostLock(c *Call, e ownership.Lost) {
 	ch.Goals.lost(e.Cause)
 	// An answered grant is not forgotten while a write quorum of its group lives:
 	// only a start without holders (T6) may let a lock be missing at its owner.
-	if e.Cause == ownership.LostMissing && !ch.Wild && ch.lostSince(c) < c.Granted && !c.evicted {
+	if e.Cause == ownership.LostMissing && !ch.Wild && !ch.mayBeForgotten(c) && !c.evicted {
 		ch.fail("memory", []*Call{c}, "%s: the owner of %q has forgotten the grant of token %s", c.Node, c.Key, tokenText(c.Token))
 	}
 	ch.lostByEviction(c, e)
@@ -231,11 +226,6 @@ func (ch *Checker) lostLock(c *Call, e ownership.Lost) {
 	if e.Cause != ownership.LostExpired && e.Cause != ownership.LostLease {
 		ch.opened(k, c)
 	}
-}
-
-// lostSince is when the state of a call's partition was last lost (T6).
-func (ch *Checker) lostSince(c *Call) time.Duration {
-	return ch.lost[partitionOf(c.Key, c.Node.Config.Params)]
 }
 
 func (ch *Checker) released(c *Call, e ownership.Released) {
@@ -253,9 +243,9 @@ func (ch *Checker) released(c *Call, e ownership.Released) {
 	}
 	if c.Granted == 0 {
 		ch.Goals.Reach("cancelled")
-		ch.checkRoom(ch.keys[c.Key])
 	}
-	if c.Believed && !e.Held && !ch.Wild && c.Node.Local() < c.Deadline && ch.lostSince(c) < c.Granted && !c.evicted {
+	ch.checkRoom(ch.keys[c.Key])
+	if c.Believed && !e.Held && !ch.Wild && c.Node.Local() < c.Deadline && !ch.mayBeForgotten(c) && !c.evicted {
 		ch.fail("memory", []*Call{c}, "%s unlocked %q (token %s) before its deadline and was told that it held nothing", c.Node, c.Key, tokenText(c.Token))
 	}
 }

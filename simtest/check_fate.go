@@ -144,7 +144,7 @@ func (ch *Checker) asksInOrder(n *Node, m *ownership.Acquire) {
 // gets the key who has no room beside it.
 func (ch *Checker) placeClosed(k *keyHistory, c *Call, asked time.Duration) {
 	k.delayed = slices.DeleteFunc(k.delayed, func(o *Call) bool {
-		return o.Unlock != 0 || o.evicted || ch.lostSince(o) >= o.Granted
+		return o.Unlock != 0 || o.evicted || ch.mayBeForgotten(o)
 	})
 	weight, of := weightOf(c.Mode)
 	for _, o := range k.delayed {
@@ -262,7 +262,7 @@ func (ch *Checker) evictionOver(x *Eviction, e ownership.Evicted) {
 	switch who := k.tokens[e.Holder.Token]; {
 	case e.Done && held:
 		ch.fail("evict", []*Call{o}, "%s has evicted token %s of %q, and %s holds it still", x.Node, tokenText(x.Token), o.Key, o.Node)
-	case !e.Done && held && !o.upSince(x.Invoked) && ch.lostSince(o) < o.Granted:
+	case !e.Done && held && !o.upSince(x.Invoked) && !ch.mayBeForgotten(o):
 		ch.fail("evict", []*Call{o}, "%s was told that token %s of %q is not held, and %s has held it all the time", x.Node, tokenText(x.Token), o.Key, o.Node)
 	case !e.Done && who != nil && !ch.mayHoldSince(who, e.Holder, x.Invoked) && !ch.Wild:
 		ch.fail("evict", []*Call{who}, "%s is told that token %s has %q, which had ended at %v", x.Node, tokenText(e.Holder.Token), o.Key, x.Invoked)

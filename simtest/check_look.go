@@ -149,7 +149,7 @@ func (ch *Checker) certifiedLook(q *Inquiry, s *ownership.KeyState) {
 		}
 	}
 	for _, o := range k.believers {
-		if !ch.believes(o) || o.Granted >= q.Invoked || ch.lostSince(o) >= o.Granted || slices.ContainsFunc(o.Changes, (*Alteration).isUp) {
+		if !ch.believes(o) || o.Granted >= q.Invoked || ch.mayBeForgotten(o) || slices.ContainsFunc(o.Changes, (*Alteration).isUp) {
 			continue
 		}
 		if !slices.ContainsFunc(s.Holders, func(h ownership.HolderState) bool { return h.Token == o.Token }) {

@@ -98,7 +98,14 @@ func (ch *Checker) late(n *Node) bool {
 // died in line was granted first, perhaps, and has had it for a TTL and a delay.
 func (ch *Checker) atPeace(at time.Duration) bool {
 	p := ch.params()
-	return min(at-ch.disturbed, at-ch.lastView) > 2*p.MembershipTTL+3*p.MaxTTL && ch.w.Net.MeanDelay <= p.MembershipTTL/40
+	return at-ch.troubled() > 2*p.MembershipTTL+3*p.MaxTTL && ch.w.Net.MeanDelay <= p.MembershipTTL/40
+}
+
+// troubled is when something last happened that may leave the owner of a key and its
+// clients with different pictures of who waits and who holds: a fault, another view, a
+// message from before, of somebody who may be dead.
+func (ch *Checker) troubled() time.Duration {
+	return max(ch.disturbed, ch.lastView, ch.w.strays)
 }
 
 // checkHeir: K14: whoever lets go of all of a key may say who is next.
@@ -123,98 +130,95 @@ func (ch *Checker) checkHeir(c, from *Call) {
 	ch.fail("queue", []*Call{from, heir, c}, "%s got %q, which %s let go for %s, who waits since %v", c.Node, c.Key, from.Node, heir.Node, heir.Queued)
 }
 
-// checkRun: K7: of those at the head of the line all that fit are granted together.
-func (ch *Checker) checkRun(k *keyHistory, c *Call) {
-	if ch.healedAt == 0 || ch.Wild || whole(c.Mode) || c.Queued == 0 || !ch.atPeace(ch.w.Now) {
-		return
-	}
-	taken, of := weightOf(c.Mode)
-	for _, o := range k.believers {
-		if o != c && ch.believes(o) {
-			weight, _ := weightOf(o.Mode)
-			taken += weight
-		}
-	}
-	next := ch.nextInLine(k, c)
-	if next == nil {
-		return
-	}
-	weight, capacity := weightOf(next.Mode)
-	if capacity != of || taken+weight > of {
-		return
-	}
-	ch.w.After(ch.params().MembershipTTL, func() {
-		if next.Granted == 0 && next.Unlock == 0 && next.Ended == 0 && !next.Node.Crashed && ch.atPeace(ch.w.Now) {
-			ch.fail("queue", []*Call{c, next}, "%s got %q %v, and %s, next in line with room beside it, did not", c.Node, c.Key, c.Mode, next.Node)
-		}
-	})
-}
-
-// checkRoom: K7: when somebody leaves the line whoever is at its head now, and has room,
-// gets the key.
+// checkRoom: K7: whoever is at the head of the line, and has room, gets the key. It is
+// called when a place may have come free; what may hold the key and not be told of it
+// (who died with it, or has not let go of it in order) takes its place.
 func (ch *Checker) checkRoom(k *keyHistory) {
-	if ch.healedAt == 0 || ch.Wild {
+	if ch.healedAt == 0 || ch.Wild || !slices.ContainsFunc(ch.open, func(o *Call) bool { return o.Key == k.name && o.Granted == 0 && o.Unlock == 0 }) {
 		return
 	}
-	left := ch.w.Now
-	ch.w.After(ch.params().MembershipTTL, func() {
-		if k.changed > left || ch.lastView > left || ch.disturbed > left || !ch.settled(k) {
-			return // something else has happened
-		}
-		var taken uint64
-		var others []*Call
-		for _, o := range k.believers {
-			weight, _ := weightOf(o.Mode)
-			taken += weight
+	ttl := ch.params().MembershipTTL
+	since := ch.w.Now + ttl/4 // answers are on their way
+	ch.w.After(ttl+ttl/4, func() {
+		if !ch.agreed(since) || ch.w.Net.MeanDelay > ttl/40 {
+			return
 		}
 		for _, o := range ch.open {
-			if o.Key == k.name && o.Granted == 0 && o.Unlock == 0 {
-				others = append(others, o)
-			}
-		}
-		for _, o := range others {
-			weight, of := weightOf(o.Mode)
-			first := o.Queued != 0 && ch.waitsStill(o) && !slices.ContainsFunc(others, func(p *Call) bool { return p != o && p.Invoked < o.Queued })
-			if first && len(k.believers) > 0 && taken+weight <= of {
-				ch.fail("queue", []*Call{o}, "%s waits for %q since %v, first in line since %v at the latest, and there is room", o.Node, o.Key, o.Queued, left)
+			if o.Key == k.name && o.Queued > ch.troubled() && o.Queued < since && ch.waitsStill(o) && ch.roomSince(k, o, since) {
+				ch.fail("queue", []*Call{o}, "%s waits for %q %v since %v, first in line since %v at the latest, and there is room", o.Node, o.Key, o.Mode, o.Queued, since)
+				return
 			}
 		}
 	})
 }
 
-// settled says that who holds a key is who believes in it: nobody has let go of it without
-// an answer, or died with it, or waits to go up.
-func (ch *Checker) settled(k *keyHistory) bool {
+// agreed says that all who ran at a moment had asked their owners for everything since
+// the last trouble, and those had heard of all that their clients had ended.
+func (ch *Checker) agreed(at time.Duration) bool {
+	return at-ch.troubled() > ch.params().MembershipTTL+time.Second
+}
+
+// roomSince says that a call was certainly at the head of the line at every moment since
+// then, and had room beside all that may have held the key.
+func (ch *Checker) roomSince(k *keyHistory, o *Call, since time.Duration) bool {
+	taken, of := weightOf(o.Mode)
 	for _, c := range k.calls {
-		over := c.Released != 0 || c.Ended != 0 && c.Granted == 0 || ch.believes(c) || c.Granted == 0 && c.Unlock == 0
-		if !over && ch.mayHoldSince(c, ownership.Holder{Token: c.Token, Lost: c.Delay > 0}, ch.w.Now) || slices.ContainsFunc(c.Changes, (*Alteration).waits) {
+		if c == o || ch.overBefore(c, since) {
+			continue
+		}
+		if c.Granted == 0 {
+			if c.Invoked > o.Queued && !slices.Contains(k.heirs, c.Node.Name) {
+				continue // behind it
+			}
+			return false
+		}
+		weight, capacity := weightOf(c.Mode)
+		if slices.ContainsFunc(c.Changes, func(a *Alteration) bool { return !ch.settled(a, since) }) {
+			if slices.ContainsFunc(c.Changes, (*Alteration).isUp) {
+				return false // it may have waited for all others to go
+			}
+			weight, capacity = weightOf(c.asked)
+		}
+		if taken += weight; taken > of || capacity != of {
 			return false
 		}
 	}
-	k.believers = slices.DeleteFunc(k.believers, func(o *Call) bool { return !ch.believes(o) })
 	return true
 }
 
-// nextInLine is who waits right behind c, nil if that is not certain.
-func (ch *Checker) nextInLine(k *keyHistory, c *Call) (next *Call) {
-	var others []*Call
-	for _, o := range ch.open {
-		if o == c || o.Key != c.Key || o.Granted != 0 || o.Unlock != 0 {
-			continue
-		}
-		if others = append(others, o); o.Queued != 0 && (next == nil || o.Queued < next.Queued) {
-			next = o
-		}
+// settled says that what became of a change was known to its holder and its owner before
+// a moment: it was answered, or taken back (K8).
+func (ch *Checker) settled(a *Alteration, at time.Duration) bool {
+	if a.Answered != 0 || a.GivenUp == 0 {
+		return a.Answered != 0 && a.Answered < at
 	}
-	for _, o := range others { // whoever asked before that was heard may be before it
-		if next == nil || next.Queued < c.Queued || o != next && o.Invoked < next.Queued {
-			return nil
-		}
+	return ch.hears(a.Call.Node) && at-a.GivenUp > ch.params().MembershipTTL+time.Second && ch.agreed(at)
+}
+
+// hears says that a node is one that runs among the others, and nothing is wrong with it.
+func (ch *Checker) hears(n *Node) bool { return !n.Crashed && !n.outside && !n.ailing }
+
+// overBefore says that a call was certainly neither in line nor a holder after a moment:
+// its owner has said so, or was told so by its client; the mesh was at rest since; or who
+// had it has died, or lost it, so long before that its wait, its lease and its delay were
+// over, also at a later owner, which counts them anew.
+func (ch *Checker) overBefore(c *Call, at time.Duration) bool {
+	p, last := ch.params(), ch.troubled()
+	switch {
+	case c.neverSent(), c.Released != 0, c.Busy, c.Invalid, c.Denied == ownership.DeniedCapacity:
+		return c.Ended < at
+	case c.Invoked < ch.emptyAt && ch.emptyAt < at:
+		return true
+	case c.Node.ailing:
+		return false
+	case c.Denied != 0 && ch.hears(c.Node):
+		return at-max(c.Ended, last) > p.MembershipTTL+time.Second
+	case c.Ended != 0:
+		last = max(last, c.Ended)
+	case c.Node.Crashed:
+		last = max(last, c.Node.crashed)
+	case !c.Node.outside: // which was done by something that has disturbed the mesh
+		return false
 	}
-	for _, o := range k.believers {
-		if slices.ContainsFunc(o.Changes, (*Alteration).pending) {
-			return nil
-		}
-	}
-	return next
+	return at-last > 2*p.MembershipTTL+3*p.MaxTTL
 }

@@ -194,7 +194,7 @@ func (ch *Checker) keptIn(p ownership.Partition) (held, holders, valued int) {
 			held++
 		}
 		if slices.ContainsFunc(k.writes, func(a *Alteration) bool {
-			return a.What == ownership.AlterValue && (a.Answered == 0 || a.Outcome == ownership.OutcomeAltered)
+			return a.What == ownership.AlterValue && ch.mayBeDone(a)
 		}) {
 			valued++
 		}
@@ -236,6 +236,9 @@ func (ch *Checker) calm() {
 	ch.restedBefore, ch.rested = ch.rested, nil
 	if ch.healedAt != 0 && ch.Unrest() == "" {
 		ch.rested, ch.restedAt = ch.chain, ch.w.Now
+		if !ch.stillHeld() && ch.w.strays < ch.w.Now {
+			ch.emptyAt = ch.w.Now
+		}
 	}
 }
 

@@ -56,6 +56,14 @@ func (f *forger) grant(c *Call) {
 	f.tell(c.Node, ownership.Granted{Handle: c.Handle, Token: f.ch.keys[c.Key].top + 1, Deadline: c.Node.Local() + ownership.Time(time.Second)})
 }
 
+// loseGrants keeps nodes from hearing that they were granted something.
+func (f *forger) loseGrants(nodes ...*Node) {
+	f.w.Deliver = func(_, to *Node, m ownership.Message) bool {
+		answer, ok := m.(ownership.Answer)
+		return !slices.Contains(nodes, to) || !ok || answer.Outcome != ownership.OutcomeGranted
+	}
+}
+
 func (f *forger) look(n *Node, watch bool) *Inquiry {
 	f.handle++
 	f.ch.Look(n, ownership.Look{Handle: f.handle, Key: "k", Watch: watch})
@@ -293,9 +301,11 @@ func TestChecksFail(t *testing.T) {
 		},
 		"queue: a reader is left behind": func(f *forger) {
 			f.peace()
-			f.mode(f.c, ownership.Exclusive)
+			h := f.mode(f.c, ownership.Exclusive)
 			c, _ := f.mode(f.a, ownership.Shared), f.mode(f.b, ownership.Shared)
-			f.ch.keys["k"].believers = nil
+			f.loseGrants(f.a, f.b)
+			f.ch.Unlock(h)
+			f.w.RunFor(time.Millisecond)
 			f.grant(c)
 			f.w.RunFor(5 * time.Second)
 		},
@@ -304,10 +314,7 @@ func TestChecksFail(t *testing.T) {
 			f.mode(f.c, ownership.Shared)
 			c := f.mode(f.b, ownership.Exclusive)
 			f.mode(f.a, ownership.Shared)
-			f.w.Deliver = func(_, to *Node, m ownership.Message) bool {
-				answer, ok := m.(ownership.Answer)
-				return to != f.a || !ok || answer.Outcome != ownership.OutcomeGranted
-			}
+			f.loseGrants(f.a)
 			f.ch.Unlock(c)
 			f.w.RunFor(4 * time.Second)
 		},

@@ -223,7 +223,7 @@ func (s *swarm) change(c *Call) {
 		a.What, a.Mode = ownership.AlterMode, ownership.Exclusive
 	}
 	s.Do(a)
-	if i := len(c.Changes) - 1; s.r.IntN(2) == 0 && i >= 0 {
+	if i := len(c.Changes) - 1; s.r.IntN(2) == 0 && i >= 0 && !c.Changes[i].isDown() {
 		done := c.Changes[i]
 		s.After(s.exp(s.patience), func() {
 			if done.waits() && !c.Node.Crashed && !c.Node.Frozen && !s.lets {

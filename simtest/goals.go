@@ -140,7 +140,7 @@ func (g *Goals) view(before, v *ownership.View) {
 	}
 }
 
-func (g *Goals) activated(ch *Checker, n *Node, e ownership.Activated) {
+func (g *Goals) activated(n *Node, e ownership.Activated) {
 	if e.Lost {
 		g.Reach("a lost configuration")
 	}

@@ -70,7 +70,9 @@ func (ch *Checker) History(key string) linear.History {
 	for _, x := range k.evictions {
 		h.Ops = append(h.Ops, x.op())
 	}
-	h.Lost = ch.losses[partitionOf(key, ch.params())]
+	for _, l := range ch.losses[partitionOf(key, ch.params())] {
+		h.Lost = append(h.Lost, l.at)
+	}
 	return h
 }
 
@@ -89,6 +91,11 @@ func (k *keyHistory) callIDs() []int {
 		}
 	}
 	return ids
+}
+
+// neverSent says that a call was denied before its owner was asked (K10, K11).
+func (c *Call) neverSent() bool {
+	return c.Denied != 0 && (c.Ended == c.Invoked || c.After != nil && c.After.Granted == 0)
 }
 
 // appendOps appends what a call was, and what its client was told of it.
@@ -115,8 +122,8 @@ func (c *Call) appendOps(ops []linear.Op, id int) []linear.Op {
 		lock.Outcome, lock.Returned = linear.Busy, c.Ended
 	case c.Invalid:
 		lock.Outcome, lock.Returned, lock.Mode = linear.Refused, c.Ended, linear.Exclusive // it may have asked for a mode that there is not
-	case c.Denied != 0 && (c.Ended == c.Invoked || c.After != nil && c.After.Granted == 0):
-		lock.Outcome, lock.Returned = linear.Refused, c.Ended // nothing was sent
+	case c.neverSent():
+		lock.Outcome, lock.Returned = linear.Refused, c.Ended
 	case c.Denied == ownership.DeniedCapacity:
 		lock.Outcome, lock.Returned = linear.Capacity, c.Ended
 	case c.Denied != 0: // K10, K11: its client gave it up

@@ -94,6 +94,9 @@ func (w *World) post(n, to *Node, id ownership.NodeID, e *ownership.Envelope, se
 	f := w.fate(n, to, e.Message.Kind())
 	w.slowest = max(w.slowest, f.Delay)
 	w.bad = w.bad || f.Lost || f.Delay > lively || f.Copy > lively
+	if late := max(f.Delay, f.Copy); late > lively {
+		w.strays = max(w.strays, w.Now+late)
+	}
 	m := event{kind: messageArrives, to: to, from: n, id: e.To, sender: id, mesh: e.Mesh, sent: sent, msg: e.Message}
 	if f.Copy > 0 {
 		m.copied = true

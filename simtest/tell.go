@@ -255,8 +255,8 @@ func (t *Teller) callMarks(c *Call) (marks []story.Mark) {
 		more += fmt.Sprintf(", after handle %d", c.After.Handle)
 	}
 	call(c.Invoked, "%s %s%s, TTL %v, handle %d", verb, c.Key, more, c.TTL, c.Handle)
-	for _, e := range c.Extends {
-		call(e.Invoked, "Extend %s, handle %d", c.Key, c.Handle)
+	for _, at := range c.Extends {
+		call(at, "Extend %s, handle %d", c.Key, c.Handle)
 	}
 	for _, a := range c.Changes {
 		what := "Delete the value of " + c.Key

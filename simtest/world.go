@@ -45,6 +45,7 @@ type World struct {
 	still   int           // events at this very moment
 	rough   bool          // something was cut or paused: writes may have waited for a quorum
 	slowest time.Duration // delay of a message so far
+	strays  time.Duration // when the last message arrives that took long
 	choked  bool          // kinds of messages were kept or lost
 	bad     bool          // the network has lost or kept a message: more than a cut
 }

@@ -56,7 +56,7 @@ var sessions = []Mutation{
 		Rule: "K12", Name: "no confirm round for a look",
 		Why:   "an owner that was replaced tells of a lock or a value that is over",
 		Needs: "the old owner cut off with a reader, its lease running; the value written at the new one. Check: reads are linearizable",
-		Edits: []Edit{{"look.go", "o.nextRound = append(o.nextRound, pending{to: from, query: &q})\n\tc.soil(o)", "p := pending{to: from, query: &q, number: o.next - 1, began: c.now}\n\tc.prepareReport(o, &p)\n\to.certain = append(o.certain, p)\n\tc.release(o)"}},
+		Edits: []Edit{{"look.go", "o.nextRound = append(o.nextRound, pending{to: to, query: &q})\n\tc.soil(o)", "p := pending{to: to, query: &q, number: o.next - 1, began: c.now}\n\tc.prepareReport(o, &p)\n\to.certain = append(o.certain, p)\n\tc.release(o)"}},
 	},
 	{
 		Rule: "K12", Name: "a look sees what is not committed",
