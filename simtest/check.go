@@ -104,8 +104,6 @@ func NewChecker(w *World) *Checker {
 		served:    map[version]bool{},
 		installed: map[version]bool{},
 		versions:  map[version]uint64{},
-		losses:    map[ownership.Partition][]loss{},
-		newest:    map[ownership.Partition]ownership.Term{},
 		places:    map[ownership.RequestID]*place{},
 		heldKey:   map[ownership.RequestID]string{},
 		ousted:    map[ownership.RequestID]ousted{},
@@ -114,6 +112,8 @@ func NewChecker(w *World) *Checker {
 		activeAt:  map[version]time.Duration{},
 		snapshots: map[version]bool{},
 		found:     map[version]foundState{},
+		losses:    map[ownership.Partition][]loss{},
+		newest:    map[ownership.Partition]ownership.Term{},
 	}
 	event, send, deliver := w.OnEvent, w.OnSend, w.OnDeliver
 	w.OnEvent = func(n *Node, e ownership.Event) {
@@ -284,14 +284,6 @@ type loss struct {
 
 func (ch *Checker) startedAnew(p ownership.Partition, t ownership.Term, active bool) {
 	ch.losses[p] = append(ch.losses[p], loss{ch.w.Now, t, active})
-}
-
-// lastLoss is when a partition last started anew, 0 if it never did.
-func (ch *Checker) lastLoss(p ownership.Partition) time.Duration {
-	if ls := ch.losses[p]; len(ls) > 0 {
-		return ls[len(ls)-1].at
-	}
-	return 0
 }
 
 // mayBeLost says that the state of one term may be missing in a later one. It is a matter

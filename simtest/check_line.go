@@ -27,7 +27,6 @@ type place struct {
 type seenRecord struct {
 	owner   *Node
 	term    ownership.Term
-	at      time.Duration
 	holders []ownership.Holder
 }
 
@@ -94,7 +93,7 @@ func (ch *Checker) goes(n *Node, m *ownership.Release) {
 	// Of all of the key, by who believes in it: so its owner knows it as a holder.
 	holders := k.record.holders
 	if !ch.sees(n, m.Partition, m.Term) || len(holders) != 1 || holders[0].Request != m.Request || holders[0].Lost || !whole(holders[0].Mode) ||
-		k.record.term > m.Term || ch.lastLoss(m.Partition) >= k.record.at || !ch.oneCapacity(k) {
+		k.record.term > m.Term || ch.mayBeLost(m.Partition, k.record.term, m.Term) || !ch.oneCapacity(k) {
 		return
 	}
 	if from := k.tokens[holders[0].Token]; from == nil || !from.Believed {
@@ -130,7 +129,7 @@ func (ch *Checker) wroteRecord(n *Node, m *ownership.Accept, w *ownership.Write)
 	if k.record.term > m.Term {
 		return
 	}
-	k.record = seenRecord{owner: n, term: m.Term, at: ch.w.Now}
+	k.record = seenRecord{owner: n, term: m.Term}
 	if w.Record != nil {
 		k.record.holders = w.Record.Holders
 	}
