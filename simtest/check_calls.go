@@ -170,9 +170,11 @@ func (c *Call) most() (weight, of uint64) {
 }
 
 // isItself says that the holder that a call was told of can be nobody but that call:
-// it is of the same client, which has no other one that may hold unseen.
+// it is of the same client, which has no other one that may hold unseen. Not so one that
+// is lost: a place that is closed keeps its own client out, too, if that has never heard
+// of its grant and asks anew (K9).
 func (ch *Checker) isItself(c *Call, h ownership.Holder) bool {
-	if int(h.Request.Client) != 1001+c.Node.Index {
+	if int(h.Request.Client) != 1001+c.Node.Index || h.Lost {
 		return false
 	}
 	return !slices.ContainsFunc(ch.keys[c.Key].calls, func(o *Call) bool {

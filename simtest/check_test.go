@@ -122,6 +122,11 @@ func TestChecksFail(t *testing.T) {
 			f.change(c, ownership.Change{What: ownership.AlterMode, Mode: ownership.Shared})
 			f.tell(f.a, ownership.Altered{Handle: c.Handle, Op: 1, Outcome: ownership.OutcomeAltered, Mode: ownership.Shared, Token: c.Token + 1})
 		},
+		"busy: with itself": func(f *forger) {
+			f.w.Freeze(f.c)
+			r := f.lock(f.b, ownership.Lock{Try: true})
+			f.tell(f.b, ownership.Busy{Handle: r.Handle, Holder: ownership.Holder{Request: ownership.RequestID{Client: f.b.Config.Client, Seq: 1}, Token: 1}})
+		},
 		"busy: there is room": func(f *forger) {
 			c := f.mode(f.a, ownership.Shared)
 			f.w.Freeze(f.c)
@@ -180,6 +185,13 @@ func TestChecksFail(t *testing.T) {
 			c := f.mode(f.a, ownership.Exclusive)
 			f.change(c, ownership.Change{What: ownership.AlterValue, Value: []byte("x")})
 			f.looked(f.look(f.b, false), &ownership.Value{Data: []byte("x"), Token: c.Token, Stale: true}, f.holder(c))
+		},
+		"memory: a value is from before a lost start, and not stale": func(f *forger) {
+			c := f.mode(f.a, ownership.Exclusive)
+			f.change(c, ownership.Change{What: ownership.AlterValue, Value: []byte("x")})
+			f.ch.startedAnew(0, c.Token.Term()+1, true)
+			s := ownership.KeyState{Key: "k", Value: &ownership.Value{Data: []byte("x"), Token: c.Token}}
+			f.tell(f.b, ownership.Looked{Handle: f.look(f.b, false).Handle, Term: c.Token.Term() + 1, Keys: []ownership.KeyState{s}})
 		},
 		"delay: a place opens too early": func(f *forger) {
 			f.lock(f.a, ownership.Lock{Delay: 6 * time.Second})

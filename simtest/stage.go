@@ -205,6 +205,7 @@ func (s *Stage) heal() {
 			s.World.Unclog(n, m)
 		}
 		n.lied, n.deaf, n.late, n.Sites = slices.Delete(n.lied, 0, len(n.lied)), false, 0, 0
+		n.told = false // what gossip has on its way to a late node may be later than a fault that stays
 		s.Thaw(n)
 	}
 	s.newsForAll(net.RosterDelay)
