@@ -106,12 +106,12 @@ func (h *hold) settled() Mode {
 	return h.base
 }
 
-// undoUps goes back to the settled mode if a change that was given up has gone up,
-// and none that changes the mode is in line: when that one ends this is looked at anew.
+// undoUps goes back to the base if only changes that were given up have gone up, and
+// none that changes the mode is in line: when that one ends this is looked at anew.
 func (c *Core) undoUps(h *hold) {
 	changing := slices.ContainsFunc(h.changes, func(ch change) bool { return ch.what == AlterMode })
-	if to := h.settled(); h.mode != to && !changing {
-		c.addChange(h, change{what: AlterMode, mode: to, undo: true})
+	if h.raised && len(h.ups) == 0 && !changing {
+		c.addChange(h, change{what: AlterMode, mode: h.base, undo: true})
 	}
 }
 
@@ -175,6 +175,7 @@ func (c *Core) onAltered(from NodeID, h *hold, m Answer) {
 				}
 			}
 		}
+		h.raised = h.raised && !(done.undo && m.Outcome != OutcomeAltered) // refused: it is lost, and nothing is to be undone
 		if done.undo && m.Outcome == OutcomeAltered && m.Token > before {
 			c.notify(Altered{Handle: h.handle, Outcome: m.Outcome, Mode: mode, Token: h.token})
 		}
@@ -191,9 +192,9 @@ func (h *hold) changed(done change) {
 	h.mode = done.mode
 	switch {
 	case done.mode != Exclusive:
-		h.base, h.ups = done.mode, nil
+		h.base, h.ups, h.raised = done.mode, nil, false
 	case !done.undo:
-		h.ups = append(h.ups, done.op)
+		h.ups, h.raised = append(h.ups, done.op), true
 	}
 }
 

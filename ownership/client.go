@@ -72,7 +72,8 @@ type hold struct {
 
 	mode      Mode     // of the grant; a change down shows at once (K8)
 	base      Mode     // without those that went up: as granted, or as it went down to
-	ups       []uint64 // the ops of those that have gone up since, and were not given up
+	raised    bool     // one has gone up since
+	ups       []uint64 // the ops of those that have, and were not given up
 	changes   []change // asked for, the first one is on its way (alter_client.go)
 	altered   uint64   // the last number used for one
 	contended bool     // its user knows that somebody waits (K14)

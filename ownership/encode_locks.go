@@ -292,6 +292,7 @@ func (e *encoder) hold(h *hold) {
 	e.uint(h.extend)
 	e.mode(h.mode)
 	e.mode(h.base)
+	e.bool(h.raised)
 	e.len(len(h.ups))
 	for _, op := range h.ups {
 		e.uint(op)

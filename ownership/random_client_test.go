@@ -100,6 +100,7 @@ func TestRandomClient(t *testing.T) {
 				if next > 8 {
 					h = next - Handle(r.Uint64N(5))
 				}
+				ago := func(most time.Duration) Echo { return Echo(now.add(-time.Duration(r.Int64N(int64(most))))) }
 				rcv := func(m Message) Input { return Receive{From: a, Mesh: 7, Message: m} }
 				seq := 1 + r.Uint64N(n.client.seq+1)
 				if n.client.seq > 6 {
@@ -107,8 +108,11 @@ func TestRandomClient(t *testing.T) {
 				}
 				switch r.IntN(16) {
 				case 0, 1:
-					in = Lock{Handle: next, Key: pick(r, "x", "y", "z"), TTL: pick(r, time.Second, 5*time.Second), Mode: pick(r, Exclusive, Shared, ForUpdate, Permits(1, 3)), Try: r.IntN(5) == 0, NoRenew: r.IntN(5) == 0,
-						Lease: pick(r, 0, h), After: pick(r, 0, h)}
+					in = Lock{
+						Handle: next, Key: pick(r, "x", "y", "z"), TTL: pick(r, time.Second, 5*time.Second),
+						Mode: pick(r, Exclusive, Shared, ForUpdate, Permits(1, 3)), Try: r.IntN(5) == 0, NoRenew: r.IntN(5) == 0,
+						Lease: pick(r, 0, h), After: pick(r, 0, h),
+					}
 					next++
 				case 2:
 					in = Unlock{h, pick(r, "", "e")}
@@ -126,7 +130,10 @@ func TestRandomClient(t *testing.T) {
 					in = pick[Input](r, Evict{next, "x", 1}, Look{next, "x", false, 0, r.IntN(2) == 0}, Unlook{h})
 					next++
 				case 7, 8, 9, 10:
-					m := Answer{Request: RequestID{400, seq}, Term: term, Release: r.IntN(3) == 0, Outcome: Outcome(1 + r.IntN(10)), Token: Token(r.IntN(5)), Echo: Echo(now.add(-time.Duration(r.Int64N(int64(200 * time.Millisecond))))), Ticket: Ticket{1, 1}}
+					m := Answer{
+						Request: RequestID{400, seq}, Term: term, Release: r.IntN(3) == 0, Outcome: Outcome(1 + r.IntN(10)),
+						Token: Token(r.IntN(5)), Echo: ago(200 * time.Millisecond), Ticket: Ticket{1, 1},
+					}
 					if r.IntN(2) == 0 {
 						m.Outcome, m.Release = OutcomeGranted, false
 					}
@@ -135,11 +142,13 @@ func TestRandomClient(t *testing.T) {
 					}
 					in = rcv(m)
 				case 11:
-					in = rcv(HeartbeatAck{400, []HeartbeatAckItem{{0, term, uint32(1 + r.IntN(3)), n.client.beats, Echo(now.add(-time.Duration(r.Int64N(int64(time.Second))))), r.IntN(2) == 0, []uint64{seq}, []uint64{seq}}}})
+					item := HeartbeatAckItem{0, term, uint32(1 + r.IntN(3)), n.client.beats, ago(time.Second), r.IntN(2) == 0, []uint64{seq}, []uint64{seq}}
+					in = rcv(HeartbeatAck{400, []HeartbeatAckItem{item}})
 				case 12:
 					in = rcv(Notice{400, []NoticeItem{{0, term, seq, r.IntN(2) == 0, "op"}}})
 				case 13:
-					in = rcv(Report{Client: 400, ID: uint64(h), Term: term, Outcome: pick(r, OutcomeWaiting, OutcomeMoved, OutcomeGranted), Number: r.Uint64N(9), Keys: make([]KeyState, r.IntN(2))})
+					told := pick(r, OutcomeWaiting, OutcomeMoved, OutcomeGranted)
+					in = rcv(Report{Client: 400, ID: uint64(h), Term: term, Outcome: told, Number: r.Uint64N(9), Keys: make([]KeyState, r.IntN(2))})
 				case 14:
 					in = Tick{}
 				case 15:

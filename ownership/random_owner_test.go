@@ -123,28 +123,31 @@ func randomOwner(t *testing.T, hostile, grace bool) {
 			var m Message
 			switch r.IntN(9) {
 			case 0, 1, 2:
-				m = Acquire{Request: id, Low: low, Term: term, Key: key, Try: r.IntN(4) == 0, Lease: uint32(id.Seq % 3), TTL: pick(r, time.Second, 3*time.Second, 5*time.Second),
-					Sent: Echo(r.Int64()), Ticket: pick(r, Ticket{}, Ticket{term, uint32(r.IntN(4))}, Ticket{Term(r.Uint32()), r.Uint32()}), Name: member(node).Name, Mode: mode, Delay: pick(r, 0, 0, time.Second, 3*time.Second)}
+				m = Acquire{
+					Request: id, Low: low, Term: term, Key: key, Try: r.IntN(4) == 0, Lease: uint32(id.Seq % 3),
+					TTL: pick(r, time.Second, 3*time.Second, 5*time.Second), Sent: Echo(r.Int64()),
+					Ticket: pick(r, Ticket{}, Ticket{term, uint32(r.IntN(4))}, Ticket{Term(r.Uint32()), r.Uint32()}),
+					Name:   member(node).Name, Mode: mode, Delay: pick(r, 0, 0, time.Second, 3*time.Second),
+				}
 			case 3:
 				m = Release{Request: id, Low: low, Term: term, Heir: pick(r, "", "", "d", "e"), Lost: r.IntN(3) == 0}
 			case 4:
-				m = Alter{Request: id, Low: low, Term: term, Number: pick(r, 1+r.Uint64N(5), r.Uint64()), What: pick(r, AlterMode, AlterMode, AlterValue, AlterNoValue), Mode: pick(r, Exclusive, Exclusive, Shared, ForUpdate)}
-				if x := m.(Alter); x.What != AlterMode {
-					x.Mode = Mode{}
-					m = x
+				x := Alter{Request: id, Low: low, Term: term, Number: pick(r, 1+r.Uint64N(5), r.Uint64()), What: AlterMode, Mode: pick(r, Exclusive, Exclusive, Shared, ForUpdate)}
+				if r.IntN(2) == 0 {
+					x.What, x.Mode = pick(r, AlterValue, AlterNoValue), Mode{}
 				}
+				m = x
 			case 5:
 				tok := Token(1)
 				if k := n.owners[0].table.keys[key]; k != nil && k.held() {
 					tok = pick(r, k.record.Holders...).Token
 				}
 				if r.IntN(3) == 0 {
-					m = Revoke{Request: RequestID{id.Client, id.Seq + pick[uint64](r, 0, 20)*1}, Low: low, Term: term, Key: key, Token: tok, Name: "op"}
+					id.Seq += pick[uint64](r, 0, 20)
 					if !hostile {
-						x := m.(Revoke)
-						x.Request.Seq = 20 + r.Uint64N(5)
-						m = x
+						id.Seq = 20 + r.Uint64N(5)
 					}
+					m = Revoke{Request: id, Low: low, Term: term, Key: key, Token: tok, Name: "op"}
 				}
 			case 6:
 				m = Query{Client: id.Client, ID: r.Uint64N(3), Term: term, Key: key, Page: r.IntN(4) == 0, Watch: r.IntN(2) == 0, Seen: pick(r, 0, r.Uint64N(40))}

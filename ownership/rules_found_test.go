@@ -286,3 +286,17 @@ func TestK12WatchesThatAreOver(t *testing.T) {
 		check(t, m.Outcome != OutcomeWaiting, "told to wait: %v", m.Reason.Code)
 	}
 }
+
+// K8, K13: a Downgrade that is refused, since its lock was taken by an operator, is not
+// undone: there is nothing to go back to.
+func TestK8RefusedDowngrade(t *testing.T) {
+	w := members(viewOf(a, b, c, d, e))
+	w.ask(a, 1, "k", Exclusive) // its own owner: what it asks is answered in the same step
+	token := w.cores[a].client.holds[1].token
+	w.lose = func(from, to NodeID, m Message) bool { _, is := m.(Notice); return is }
+	w.cores[a].owners[0].table.requests[RequestID{100, 1}].evicted = true // before its client hears of it
+	w.alter(a, Change{Handle: 1, Op: 1, What: AlterMode, Mode: Shared})
+	w.wait(time.Second)
+	told := toldOf[Altered](w.told[a])
+	check(t, len(told) == 1 && told[0].Outcome == OutcomeNotHeld && len(w.cores[a].client.holds[1].changes) == 0, "token %d: %+v", token, told)
+}

@@ -29,8 +29,31 @@ func (s *swarm) lockInLease(n *Node) {
 		anchor = mine[s.r.IntN(len(mine))] // may be long over
 	}
 	for range 1 + s.r.IntN(3) {
-		s.lock(n, Action{Key: s.someKey(), Try: s.r.IntN(2) == 0, Lease: anchor.Handle})
+		c := s.lock(n, Action{Key: s.someKey(), Try: s.r.IntN(2) == 0, Lease: anchor.Handle})
+		if s.on("hold") && s.r.IntN(4) == 0 {
+			s.holdGrant(c)
+		}
 	}
+}
+
+// holdGrant keeps the grant of a lock from its client for about its TTL, and what that
+// asks again from the owner: it comes too late, while the lease lives.
+func (s *swarm) holdGrant(c *Call) {
+	n := c.Node
+	if s.Checker.chain == nil || c.Ended != 0 || s.over || c.TTL > 2*s.Params.MembershipTTL {
+		return
+	}
+	own := s.ByID(s.Checker.chain.Groups[partitionOf(c.Key, s.Params)].Owner())
+	if own == nil || own == n {
+		return
+	}
+	s.awaited[c] = true
+	s.Do(Action{Verb: Clog, Node: own.Name, Other: n.Name, Kinds: KindSet(ownership.KindAnswer)})
+	s.Do(Action{Verb: Clog, Node: n.Name, Other: own.Name, Kinds: KindSet(ownership.KindAcquire)})
+	d := c.TTL + time.Duration(s.r.Float64()*0.2*float64(c.TTL))
+	s.later(d, Action{Verb: Unclog, Node: own.Name, Other: n.Name})
+	s.later(d, Action{Verb: Unclog, Node: n.Name, Other: own.Name})
+	s.After(2*d, func() { s.awaited[c] = false; s.giveUp(c) })
 }
 
 // lockedSet is several locks that a client wants all of, or none.

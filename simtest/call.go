@@ -55,6 +55,8 @@ type Call struct {
 	request  ownership.RequestID // of the grant, if another node sent it
 	fellows  []*Call             // of an anchor: the calls that name it
 	evicted  bool                // somebody has asked for its eviction
+	shown    ownership.Token     // with which somebody has seen it hold, before it was told itself,
+	unheard  bool                // and somebody has asked for the eviction of that
 	open     bool
 }
 
@@ -80,7 +82,8 @@ type Alteration struct {
 	Answered time.Duration
 	Outcome  ownership.Outcome
 	Token    ownership.Token // of the grant under which it was done
-	waited   time.Duration   // when it first heard that it waits for other holders, 0 if never
+	waited   time.Duration   // when it first heard that it waits for other holders, 0 if never,
+	waitedIn ownership.Term  // and from the owner of which term
 	idle     bool            // the lock had that mode already
 }
 
@@ -115,6 +118,9 @@ type keyHistory struct {
 	reads     []reading
 	evictions []*Eviction
 	changed   time.Duration // when somebody last called for, or was told of, a change of the key
+	line      []*place      // who is in line at its owner, and some who were
+	record    seenRecord    // the newest
+	handed    *handOver     // on its way through the owner
 }
 
 // Call returns what a node's handle stands for, nil if it was never used.
@@ -234,6 +240,7 @@ func (ch *Checker) Unchange(c *Call, op uint64) {
 		return
 	}
 	c.Changes[i].GivenUp = ch.w.Now
+	ch.givesUpGoingUp(ch.keys[c.Key], c.Changes[i])
 	ch.keys[c.Key].changed = ch.w.Now
 	ch.w.Input(c.Node, ownership.Unchange{Handle: c.Handle, Op: op})
 }

@@ -47,8 +47,16 @@ type Checker struct {
 	served               map[version]bool          // terms whose owner became active
 	installed            map[version]bool          // terms whose first state was sent
 	versions             map[version]uint64
-	chain                *ownership.View // the newest
-	lastView             time.Duration   // when it was first learned
+	places               map[ownership.RequestID]*place // requests that have come to the owners of their keys
+	heldKey              map[ownership.RequestID]string // the key of each holder that was written
+	ousted               map[ownership.RequestID]ousted // holders that were told to let go (K13),
+	asksAgain            map[ownership.RequestID]uint64 // and the change that one has asked for since
+	altering             map[ownership.RequestID]uint64 // the newest change that a holder has asked for
+	activeAt             map[version]time.Duration      // when the owner of a term became active
+	snapshots            map[version]bool               // terms of which a snapshot was sent
+	found                map[version]foundState         // what the owner of a term has found
+	chain                *ownership.View                // the newest
+	lastView             time.Duration                  // when it was first learned
 	losses               map[ownership.Partition][]loss
 	newest               map[ownership.Partition]ownership.Term // the highest whose owner became active
 	mesh                 int                                    // how often the mesh was refounded
@@ -96,6 +104,14 @@ func NewChecker(w *World) *Checker {
 		served:    map[version]bool{},
 		installed: map[version]bool{},
 		versions:  map[version]uint64{},
+		places:    map[ownership.RequestID]*place{},
+		heldKey:   map[ownership.RequestID]string{},
+		ousted:    map[ownership.RequestID]ousted{},
+		asksAgain: map[ownership.RequestID]uint64{},
+		altering:  map[ownership.RequestID]uint64{},
+		activeAt:  map[version]time.Duration{},
+		snapshots: map[version]bool{},
+		found:     map[version]foundState{},
 		losses:    map[ownership.Partition][]loss{},
 		newest:    map[ownership.Partition]ownership.Term{},
 	}
@@ -155,6 +171,9 @@ func (ch *Checker) event(n *Node, e ownership.Event) {
 		ch.Goals.event(e)
 	case ownership.Disagrees:
 		ch.fail("view", nil, "%s was sent a view of epoch %d that contradicts its own", n, e.Epoch)
+	case ownership.Waits:
+		ch.awaitsLost(n, e)
+		ch.Goals.event(e)
 	case ownership.Looked:
 		ch.looked(ch.looks[callID{n, e.Handle}], e)
 	case ownership.Evicted:
@@ -244,7 +263,8 @@ func handleOf(e ownership.Event) (ownership.Handle, bool) {
 }
 
 func (ch *Checker) activated(n *Node, e ownership.Activated) {
-	ch.served[version{mesh: n.Core.View().Mesh, partition: e.Partition, term: e.Term}] = true
+	id := version{mesh: n.Core.View().Mesh, partition: e.Partition, term: e.Term}
+	ch.served[id], ch.activeAt[id] = true, ch.w.Now
 	ch.oneMesh(n)
 	ch.newest[e.Partition] = max(ch.newest[e.Partition], e.Term)
 	if e.Lost {
@@ -289,12 +309,14 @@ func (ch *Checker) mayBeForgotten(c *Call) bool {
 // the later one (T2).
 func (ch *Checker) installs(n *Node, mesh ownership.MeshID, m *ownership.Install) {
 	id := version{mesh: mesh, partition: m.Partition, term: m.Term}
+	ch.snapshots[id] = ch.snapshots[id] || m.Number != 0
 	if m.Number != 0 || ch.installed[id] || m.Term < ch.newest[m.Partition] {
 		return
 	}
 	ch.installed[id] = true
 	if in, _ := n.Core.Inspect(m.Partition); in.Lost {
 		ch.startedAnew(m.Partition, m.Term, false)
+		ch.keepsValues(n, id, m)
 	}
 }
 

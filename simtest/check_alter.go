@@ -54,8 +54,8 @@ func (ch *Checker) changed(a *Alteration, e ownership.Altered) {
 	before, _ := weightOf(c.Mode)
 	now, _ := weightOf(e.Mode)
 	c.Mode = e.Mode
-	for _, later := range c.Changes {
-		if later.Op > a.Op && later.What == ownership.AlterMode && later.waits() {
+	for _, later := range c.Changes { // one to go down goes on when it is given up
+		if later.Op > a.Op && later.What == ownership.AlterMode && (later.waits() || later.GivenUp != 0) {
 			c.lower(later.Mode)
 		}
 	}
@@ -122,8 +122,8 @@ func (ch *Checker) refusedChange(a *Alteration) {
 // changeWaits notes that an upgrade waits for other holders.
 func (ch *Checker) changeWaits(c *Call, e ownership.Pending) {
 	for _, a := range c.Changes {
-		if a.Op == e.Op && e.Reason.Code == ownership.ReasonQueued && a.waited == 0 {
-			a.waited = ch.w.Now
+		if v := c.Node.Core.View(); a.Op == e.Op && e.Reason.Code == ownership.ReasonQueued && a.waited == 0 && v != nil {
+			a.waited, a.waitedIn = ch.w.Now, v.Groups[partitionOf(c.Key, v.Params)].Term
 		}
 	}
 }

@@ -117,7 +117,7 @@ func (ch *Checker) busy(c *Call, h ownership.Holder) {
 	ch.Goals.Reach("busy")
 	k := ch.keys[c.Key]
 	switch o := k.tokens[h.Token]; {
-	case o == c || o == nil && ch.isItself(c, h):
+	case o == c || o == nil && !h.Lost && ch.isItself(c, h): // K9: its own place may be closed, if its grant came too late
 		ch.fail("busy", []*Call{c}, "%s: %q busy with itself: request %d, token %s", c.Node, c.Key, h.Request.Seq, tokenText(h.Token))
 	case o != nil && !ch.mayHoldSince(o, h, c.Invoked):
 		ch.fail("busy", []*Call{o, c}, "%s: %q busy with token %s of %s, which had ended at %v", c.Node, c.Key, tokenText(h.Token), o.Node, c.Invoked)

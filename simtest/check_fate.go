@@ -90,6 +90,9 @@ func (ch *Checker) deniedByLease(c *Call) {
 		}
 	})
 	ch.Goals.Reach("a lock denied by its lease")
+	if len(c.Ghosts) > 0 {
+		ch.Goals.Reach("a lock denied by its lease whose grant came too late")
+	}
 }
 
 // deniedBySet: K11: a lock of a set is denied only if the one before it has ended.
@@ -201,15 +204,19 @@ type Eviction struct {
 	Done    bool
 }
 
-// Evict takes the lock of another call by a token that it has, or had. A call that
-// was never granted has none.
+// Evict takes the lock of another call by a token that it has, or had. That of one that
+// was not told of its grant somebody must have seen.
 func (ch *Checker) Evict(n *Node, h ownership.Handle, of *Call, first bool) {
 	id := callID{n, h}
-	if of == nil || of.Token == 0 || ch.used(id) {
+	if of == nil || of.Token == 0 && of.shown == 0 || ch.used(id) {
 		return
 	}
 	x := &Eviction{Node: n, Handle: h, Of: of, Token: of.Token, Invoked: ch.w.Now}
-	if first {
+	switch {
+	case of.Token == 0:
+		x.Token, of.unheard, of.Ghosts = of.shown, true, append(of.Ghosts, ch.w.Now)
+		ch.Goals.Reach("an eviction before the grant was heard of")
+	case first:
 		x.Token = of.Tokens[0]
 	}
 	of.evicted = true

@@ -3,6 +3,7 @@ package simtest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ type Inquiry struct {
 	Answered  time.Duration // the first time
 	Ended     time.Duration // by its answer, or Unlook
 	Seen      *ownership.KeyState
+	refreshed time.Duration // when an owner last heard of a watch,
+	at        *Node         // and which
 	term      ownership.Term
 	gone      map[ownership.Token]bool // of holders: false while they hold
 	value     ownership.Token          // the highest of a value
@@ -104,6 +107,21 @@ func (ch *Checker) looked(q *Inquiry, e ownership.Looked) {
 func (ch *Checker) tookNote(q *Inquiry, s *ownership.KeyState) {
 	k := ch.key(s.Key)
 	k.reads = append(k.reads, reading{q, ch.w.Now, s})
+	for i := range s.Holders {
+		h := &s.Holders[i]
+		if c := ch.calls[ch.notedBy(h)]; c != nil && c.Token == 0 && c.Ended == 0 {
+			c.shown = h.Token
+		}
+	}
+}
+
+// notedBy is the call of a holder: a call has its handle in its note.
+func (ch *Checker) notedBy(h *ownership.HolderState) (id callID) {
+	if i := int(h.Request.Client) - 1001; i >= 0 && i < len(ch.w.Nodes) {
+		n, _ := strconv.ParseUint(h.Note, 10, 64)
+		id = callID{ch.w.Nodes[i], ownership.Handle(n)}
+	}
+	return id
 }
 
 // certifiedLook: an answer holds at some moment since it was asked for: whoever is

@@ -52,7 +52,7 @@ func (ch *Checker) checkTurn(k *keyHistory, c *Call) {
 func (ch *Checker) checkUpgrade(k *keyHistory, c *Call) {
 	for _, o := range k.believers {
 		for _, a := range o.Changes {
-			if a.isUp() && a.waits() && a.waited > ch.lastView && a.waited < c.Invoked && !ch.Wild && ch.believes(o) && !o.evicted && o != c {
+			if a.isUp() && a.waits() && a.waited > ch.lastView && a.waitedIn == c.Token.Term() && a.waited < c.Invoked && !ch.Wild && ch.believes(o) && !o.evicted && o != c {
 				ch.fail("queue", []*Call{o, c}, "%s got %q, which it asked for at %v; %s waits for the others to go since %v", c.Node, c.Key, c.Invoked, o.Node, a.waited)
 			}
 		}

@@ -25,6 +25,9 @@ func (ch *Checker) wrote(n *Node, mesh ownership.MeshID, m *ownership.Accept) {
 		ch.closed(m, w.Record)
 		id := version{mesh, m.Partition, m.Term, m.First + uint64(i), false}
 		h := mix(hashString(w.Key), hashRecord(w.Record))
+		if _, seen := ch.versions[id]; !seen {
+			ch.wroteRecord(n, m, w)
+		}
 		if ch.sameAsBefore(id, h) {
 			continue
 		}

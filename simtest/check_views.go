@@ -107,6 +107,7 @@ func sameView(a, b *ownership.View) bool {
 func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 	switch m := e.Message.(type) {
 	case ownership.Answer:
+		ch.answersOusted(n, &m)
 		switch m.Outcome {
 		case ownership.OutcomeGranted:
 			ch.deadGrant(n, &m)
@@ -121,7 +122,10 @@ func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 	case ownership.Report:
 		if m.Outcome == ownership.OutcomeGranted {
 			ch.certified(n, "Report")
+			ch.tellsWatch(n, &m)
 		}
+	case ownership.Notice:
+		ch.tellsToLetGo(&m)
 	case ownership.ConfirmAck:
 		ch.certified(n, "ConfirmAck")
 	case ownership.Accept:
@@ -313,8 +317,21 @@ func (ch *Checker) founds(n *Node, v *ownership.View) {
 }
 
 func (ch *Checker) delivered(f *Flight) {
-	if m, ok := f.Message.(ownership.Answer); ok && m.Outcome == ownership.OutcomeGranted {
-		ch.adopted = adopted{f.To, m.Token, m.Request}
+	switch m := f.Message.(type) {
+	case ownership.Answer:
+		if m.Outcome == ownership.OutcomeGranted {
+			ch.adopted = adopted{f.To, m.Token, m.Request}
+		}
+	case ownership.Acquire:
+		ch.comes(f.To, &m)
+	case ownership.Release:
+		ch.goes(f.To, &m)
+	case ownership.Alter:
+		ch.asksToAlter(f.To, &m)
+	case ownership.Query:
+		ch.refreshes(f, &m)
+	case ownership.SealAck:
+		ch.isToldState(f.To, &m)
 	}
 	ch.Goals.delivered(ch, f)
 }

@@ -123,13 +123,16 @@ func (s *swarm) lock(n *Node, a Action) *Call {
 		s.After(s.exp(ttl), func() { s.Do(Action{Verb: Extend, Node: n.Name, Handle: c.Handle}) })
 	}
 	if s.sets[c.Handle] == nil {
-		s.After(s.exp(s.patience), func() { // waited long enough
-			if c.Granted == 0 {
-				s.end(c)
-			}
-		})
+		s.After(s.exp(s.patience), func() { s.giveUp(c) })
 	}
 	return c
+}
+
+// giveUp ends a call that has waited long enough.
+func (s *swarm) giveUp(c *Call) {
+	if c.Granted == 0 && !s.awaited[c] {
+		s.end(c)
+	}
 }
 
 // heard is what a client does about what it is told of a call.
@@ -154,6 +157,10 @@ func (s *swarm) heard(c *Call, e ownership.Event) {
 	case ownership.Altered:
 		if s.lets {
 			s.After(time.Millisecond, func() { s.end(c) })
+		}
+	case ownership.Pending:
+		if c.Lease != nil && len(c.Ghosts) > 0 && !s.lets && s.r.IntN(2) == 0 { // it has taken too long
+			s.After(1, func() { s.end(c.Lease) })
 		}
 	case ownership.Contended:
 		if s.habits["yield"] && !s.clutches && set == nil && s.r.IntN(2) == 0 {
@@ -286,8 +293,13 @@ func (s *swarm) watch(n *Node) {
 
 // evict is an operator who takes a lock from whoever has it, or had it.
 func (s *swarm) evict(n *Node) {
-	k := s.Checker.keys[s.someKey()]
+	key := s.someKey()
+	k := s.Checker.keys[key]
 	if k == nil {
+		return
+	}
+	if s.r.IntN(4) == 0 {
+		s.evictUnheard(n, key)
 		return
 	}
 	of, old := k.believers, s.r.IntN(5) == 0
@@ -297,7 +309,10 @@ func (s *swarm) evict(n *Node) {
 	if len(of) == 0 {
 		return
 	}
-	c := of[s.r.IntN(len(of))]
+	s.evictFrom(n, of[s.r.IntN(len(of))])
+}
+
+func (s *swarm) evictFrom(n *Node, c *Call) {
 	a := Action{Verb: Evict, Node: n.Name, Other: c.Node.Name, Whose: c.Handle, Handle: s.nextHandle()}
 	if s.r.IntN(8) == 0 {
 		a.N = 1
@@ -306,4 +321,42 @@ func (s *swarm) evict(n *Node) {
 	if s.r.IntN(6) == 0 {
 		s.After(s.exp(s.patience), func() { s.Do(Action{Verb: Unlock, Node: n.Name, Handle: a.Handle}) })
 	}
+}
+
+// evictUnheard takes a lock from somebody who does not hear of it: of its grant, of what
+// it changes, of its end. So it goes on to ask, and its owner has answered. Whether it
+// does not hear is up to chance, but for the class lose.
+func (s *swarm) evictUnheard(n *Node, key string) {
+	ch := s.Checker
+	m := s.target()
+	if of := ch.key(key).believers; len(of) > 0 && s.r.IntN(2) == 0 {
+		m = of[s.r.IntN(len(of))].Node
+	}
+	if ch.chain == nil || m == nil || m.Crashed || m.Frozen || s.lets {
+		return
+	}
+	own := s.ByID(ch.chain.Groups[partitionOf(key, s.Params)].Owner())
+	if own != nil && own != m && s.on("lose") && !s.over {
+		s.Do(Action{Verb: Lose, Node: own.Name, Other: m.Name, Kinds: KindSet(ownership.KindAnswer, ownership.KindNotice)})
+		s.later(min(s.while(), s.Params.MaxTTL), Action{Verb: Lose, Node: own.Name, Other: m.Name})
+	}
+	of := slices.IndexFunc(ch.key(key).believers, func(c *Call) bool { return c.Node == m && ch.believes(c) })
+	var c *Call
+	if of >= 0 {
+		c = ch.key(key).believers[of]
+		s.change(c)
+	} else {
+		c = s.lock(m, Action{Key: key})
+	}
+	way := 4 * (s.Net.MinDelay + s.Net.MeanDelay)
+	s.After(way+s.exp(way), func() {
+		if !n.Crashed && !n.Frozen && !s.lets {
+			s.Do(Action{Verb: Look, Node: n.Name, Handle: s.nextHandle(), Key: key})
+		}
+	})
+	s.After(2*way+s.exp(2*way), func() {
+		if !n.Crashed && !n.Frozen && !s.lets {
+			s.evictFrom(n, c)
+		}
+	})
 }

@@ -47,7 +47,8 @@
 //     seat is taken, every group is served and settled, nobody waits, nothing is
 //     left of keys that nobody holds but values. Whoever watches a key knows how it
 //     is. Then several wait for one key, its owner is taken away, and they must be
-//     served in their order. Then a node joins.
+//     served in their order. In some somebody holds up the line, and dies or gives
+//     up. Then a node joins.
 //     Others must work with one fault that stays (standing.go): whoever is not
 //     its victim must be served.
 //
@@ -77,8 +78,10 @@
 //	split     the network is parted: one node, halves, several groups, halves with a
 //	          bridge; at times in one direction only
 //	clog      links stand still, and then deliver all at once
-//	hold      the same for some kinds of messages: old ones meet a later state
-//	lose      some kinds of messages are lost on some links; gossip sees nothing
+//	hold      the same for some kinds of messages: old ones meet a later state; grants
+//	          under leases come after their TTL
+//	lose      some kinds of messages are lost on some links; gossip sees nothing; who is
+//	          to be evicted does not hear of it
 //	slow      links are 10, 100 or 1000 times slower
 //	echo      some kinds of messages are sent twice, and the copies come late
 //	corner    an owner is cut off together with holders of its key
@@ -125,7 +128,8 @@
 //	          back when one is not to be had, or takes too long
 //	look      somebody asks who holds a key, or for all keys of a partition
 //	watch     somebody watches a key
-//	evict     an operator takes a lock from whoever has it, had it, or has died with it
+//	evict     an operator takes a lock from whoever has it, had it, has died with it, or
+//	          has not heard of it
 //	heir      who unlocks says who is next
 //	yield     who hears that somebody waits lets go
 //
@@ -146,15 +150,17 @@
 //	memory       an answered grant is not forgotten, an answered unlock is done, no
 //	             closed call is granted; a group starts without its holders only if
 //	             it must (T6); a value that was written is read until the next one,
-//	             but for a lost configuration, which makes it stale (K6)
+//	             but for a lost configuration, which makes it stale and of which what is
+//	             found is kept (K6); no change is denied that was carried out (K13)
 //	delay        a place that is closed since its holder was lost stays so (K9)
 //	fate         when a lock of a lease is lost so are all; no other one joins a lease
 //	             that is over (K10)
 //	set          nobody asks for a key of a set before those that come first (K11)
 //	look         who asks for a key is told who holds it; a watch does not go back, and
-//	             knows in the end what there is (K12)
+//	             knows in the end what there is; one that is gone is forgotten (K12)
 //	evict        who was evicted does not believe any more when that is answered; who
-//	             was not held the lock at no time, or not always (K13)
+//	             was not held the lock at no time, or not always; who was told to let go
+//	             is granted nothing by what it sends later (K13)
 //	contended    who holds a key for which somebody waits is told (K14)
 //	minority     who has not heard a majority of the voters for MembershipTTL
 //	             certifies nothing
@@ -166,8 +172,9 @@
 //	state        a term has one state after each write, and a replica never falls
 //	             back behind what it said (T1, G1)
 //	queue        first come, first served, after healing, and at the head of the line
-//	             all that have room; before it upgrades (K8) and heirs (K14); nobody is
-//	             granted a lock who has long been dead (K2)
+//	             all that have room; before it upgrades (K8) and heirs (K14), in a grace
+//	             too; nobody is granted a lock who has long been dead, or held up by such
+//	             a one (K2), or by who has given up going up (K8)
 //	heal         what is healed comes to rest within Bound, what has one fault left
 //	             works; who leaves is known to have left (V7)
 //	linear       the history of each key is linearizable (package linear)
@@ -213,16 +220,23 @@
 //	K2        a waiter granted by a later owner
 //	K3        lost by its deadline; a grant that raced its expiry
 //	K4        missing at its owner; a digest that does not match
-//	K6        a value read from a later owner; a stale value; a value refused
-//	K7        another capacity refused; a run of readers; a writer before later readers
+//	K6        a value read from a later owner; a stale value; a value refused; values of
+//	          a lost configuration
+//	K7        another capacity refused; a run of readers; a writer before later readers;
+//	          a waiter that died in line
 //	K8        an upgrade that waited; an upgrade refused; an upgrade taken back; readers
 //	          let in by a downgrade
 //	K9        a place closed by a delay; a closed place opened by a later owner
-//	K10       a lease that took several locks down; a lock denied by its lease
+//	K10       a lease that took several locks down; a lock denied by its lease; a lock
+//	          denied by its lease whose grant came too late
 //	K11       a set held whole; a set that fell apart
-//	K12       a watch over a take-over; a page of several keys
-//	K13       a holder evicted; a dead holder evicted; an eviction that met nobody
-//	K14       an heir served first; a holder told of contention
+//	K12       a watch over a take-over; a page of several keys; a change after a watch
+//	          was forgotten
+//	K13       a holder evicted; a dead holder evicted; an eviction that met nobody; an
+//	          eviction before the grant was heard of; a change asked for again after an
+//	          eviction
+//	K14       an heir served first; a holder told of contention; an heir served first
+//	          after a grace
 //
 // # Traces
 //
@@ -307,6 +321,8 @@
 //	check_look.go   looks and watches
 //	check_fate.go   leases, sets, delays, evictions, contention
 //	check_queue.go  who is served before whom
+//	check_line.go   the line of a key at its owner
+//	check_owner.go  what an owner keeps, and whom it has told to let go
 //	check_views.go  views, drops, minorities
 //	check_state.go  replicated state, leases, lost groups
 //	check_rest.go   Bound, rest and work after healing

@@ -28,9 +28,12 @@ var goalNames = []string{
 	"a lease that took several locks down", "a lock denied by its lease", "a set held whole", "a set that fell apart",
 	"a watch over a take-over", "a page of several keys", "a holder evicted", "a dead holder evicted", "an eviction that met nobody",
 	"an heir served first", "a holder told of contention",
+	"values of a lost configuration", "a waiter that died in line", "a lock denied by its lease whose grant came too late",
+	"a change after a watch was forgotten", "an eviction before the grant was heard of", "a change asked for again after an eviction",
+	"an heir served first after a grace",
 }
 
-const goals = 62
+const goals = 69
 
 // GoalSeeds is how many seeds a batch has of which every goal must be reached.
 const GoalSeeds = 3000

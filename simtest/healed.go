@@ -38,6 +38,9 @@ func (s *swarm) mustRest() bool {
 	if s.r.IntN(6) == 0 && !s.queueInPeace() {
 		return false
 	}
+	if !s.plain && s.r.IntN(4) == 0 && !s.heldUp() {
+		return false
+	}
 	if s.started < 40 {
 		s.aside()
 		s.startNode(joiner, false)
@@ -149,17 +152,13 @@ func (s *swarm) queueInOrder(takeAway bool) {
 		if i == 0 && n == own {
 			n = up[(slices.Index(up, own)+1)%len(up)] // the owner may go
 		}
-		a := Action{Verb: Lock, Node: n.Name, Key: key, Handle: s.nextHandle(), For: s.Params.MaxTTL, Mode: s.uses[key]}
+		mode := s.uses[key]
 		if i > 0 || s.r.IntN(2) == 0 {
-			a.Mode = s.mode(key)
-		} else if a.Mode == ownership.Shared {
-			a.Mode = ownership.Exclusive
+			mode = s.mode(key)
+		} else if mode == ownership.Shared {
+			mode = ownership.Exclusive
 		}
-		s.Do(a)
-		c := ch.Call(n, a.Handle)
-		s.RunUntil(s.Now+s.Params.MembershipTTL, func() bool { return c.Granted != 0 || c.Queued != 0 || c.Ended != 0 || ch.failed() })
-		s.aside()
-		if i == 0 {
+		if c := s.inLine(n, key, s.Params.MaxTTL, mode); i == 0 {
 			holder = c
 		}
 	}
@@ -170,13 +169,18 @@ func (s *swarm) queueInOrder(takeAway bool) {
 		s.end(ch.open[s.r.IntN(len(ch.open))])
 		s.RunFor(2 * s.Params.MembershipTTL)
 	}
-	if takeAway {
+	switch {
+	case takeAway && !s.plain && s.r.IntN(3) == 0:
+		s.takeAway(own)
+		s.handOver(holder, p)
+		return
+	case takeAway:
 		late := up[s.r.IntN(len(up))]
 		if late != own && late != holder.Node && s.r.IntN(2) == 0 {
 			s.tellLate(late, up, key)
 		}
 		s.takeAway(own)
-	} else if s.r.IntN(2) == 0 {
+	case s.r.IntN(2) == 0:
 		s.RunFor(s.Params.MaxTTL)
 	}
 	s.RunFor(s.Params.MembershipTTL/2 + s.exp(s.Params.MembershipTTL/4))
@@ -215,5 +219,88 @@ func (s *swarm) takeAway(n *Node) {
 		s.Do(Action{Verb: LeaveNow, Node: n.Name})
 	} else {
 		s.Do(Action{Verb: Crash, Node: n.Name})
+	}
+}
+
+// heldUp lets somebody hold up the line who has room for those behind. Whoever is behind
+// must move up when that is over.
+func (s *swarm) heldUp() bool {
+	ch := s.Checker
+	others, key := ch.running(), s.someKey()
+	if len(others) < 3 || ch.failed() {
+		return !ch.failed()
+	}
+	s.aside()
+	own := s.ByID(ch.chain.Groups[partitionOf(key, s.Params)].Owner())
+	others = slices.DeleteFunc(others, func(n *Node) bool { return n == own })
+	s.r.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	s.lets, s.clutches = false, true
+	if _, of := weightOf(s.uses[key]); of == ownership.Whole && s.r.IntN(2) == 0 {
+		s.givesUp(own, others, key)
+	} else {
+		s.diesInLine(others, key)
+	}
+	s.clutches = false
+	return s.restWithin(Bound(s.Params))
+}
+
+// givesUp lets one of two readers wait to go up, and give that up, while a third is in line.
+func (s *swarm) givesUp(own *Node, others []*Node, key string) {
+	ttl, most := s.Params.MembershipTTL, s.Params.MaxTTL
+	c := s.inLine(others[0], key, most, ownership.Shared)
+	s.inLine(own, key, most, ownership.Shared)
+	s.Do(Action{Verb: Change, Node: c.Node.Name, Handle: c.Handle, Op: 1, What: ownership.AlterMode, Mode: ownership.Exclusive})
+	s.RunFor(ttl / 4)
+	s.inLine(others[1], key, most, ownership.Shared)
+	s.Do(Action{Verb: Unchange, Node: c.Node.Name, Handle: c.Handle, Op: 1})
+	s.RunFor(2 * ttl)
+}
+
+// diesInLine lets somebody die who waits for all of a key, before somebody who has room.
+func (s *swarm) diesInLine(others []*Node, key string) {
+	few, all, most := ownership.Shared, ownership.Exclusive, s.Params.MaxTTL
+	if _, of := weightOf(s.uses[key]); of != ownership.Whole {
+		few, all = ownership.Permits(1, int(of)), s.uses[key]
+	}
+	g := s.Checker.chain.Groups[partitionOf(key, s.Params)]
+	i := slices.IndexFunc(others[1:], func(n *Node) bool { return !slices.Contains(g.Replicas, n.Core.ID()) && s.spare(n) })
+	if i < 0 {
+		return // the group would change with it
+	}
+	dies := others[1+i]
+	s.inLine(others[0], key, most, few)
+	s.inLine(dies, key, max(20*time.Millisecond, most/8), all)
+	s.inLine(others[0], key, most, few)
+	s.Do(Action{Verb: Crash, Node: dies.Name})
+	s.RunFor(most/2 + s.Params.MembershipTTL)
+}
+
+// inLine asks for a key, and goes on when that is granted, in line or refused.
+func (s *swarm) inLine(n *Node, key string, ttl time.Duration, m ownership.Mode) *Call {
+	a := Action{Verb: Lock, Node: n.Name, Key: key, Handle: s.nextHandle(), For: ttl, Mode: m}
+	s.Do(a)
+	c := s.Checker.Call(n, a.Handle)
+	s.RunUntil(s.Now+s.Params.MembershipTTL, func() bool { return c.Granted != 0 || c.Queued != 0 || c.Ended != 0 || s.Checker.failed() })
+	s.aside()
+	return c
+}
+
+// handOver lets go of a key as soon as a partition has a new owner, for somebody who is
+// not the first in line: that one hears of it in its grace.
+func (s *swarm) handOver(c *Call, p ownership.Partition) {
+	ch, since := s.Checker, s.Now
+	s.RunUntil(s.Now+4*s.Params.MembershipTTL, func() bool {
+		return ch.failed() || ch.activeAt[version{mesh: ch.chain.Mesh, partition: p, term: ch.chain.Groups[p].Term}] >= since
+	})
+	s.aside()
+	var heir string
+	for _, o := range ch.open {
+		if o.Key == c.Key && o.Queued != 0 && !o.Node.Crashed {
+			heir = o.Node.Name // the last
+		}
+	}
+	s.lets = true
+	if !c.Node.Crashed && c.Ended == 0 {
+		s.Do(Action{Verb: Unlock, Node: c.Node.Name, Handle: c.Handle, Heir: heir})
 	}
 }

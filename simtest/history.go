@@ -110,6 +110,9 @@ func (c *Call) appendOps(ops []linear.Op, id int) []linear.Op {
 	}
 	d := float64(c.Node.Config.Params.DriftPPM) / 1e6
 	late := c.Invoked + time.Duration(float64(c.TTL)*(1-d)/(1+d))
+	if c.unheard { // K13: it was granted, told to let go, and has asked anew
+		late = c.Invoked
+	}
 	lock := op(kind, linear.Open, c.Invoked, -1)
 	lock.Late, lock.Mode, lock.Delay = late, linear.Mode(c.asked), c.Delay
 	switch {

@@ -3,6 +3,7 @@ package simtest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/lockmesh/lockmesh/ownership"
@@ -92,6 +93,7 @@ func (s *Stage) doTo(n *Node, a Action) {
 	switch a.Verb {
 	case Crash:
 		s.Crash(n)
+		s.Checker.diesInLine(n)
 	case Pause:
 		s.Freeze(n)
 	case Resume:
@@ -129,7 +131,7 @@ func (s *Stage) call(n *Node, a Action) {
 			return
 		}
 		ch.Lock(n, ownership.Lock{Handle: a.Handle, Key: a.Key, TTL: a.For, Mode: a.Mode, Try: a.Try, NoRenew: a.NoRenew, Delay: a.Delay,
-			Lease: a.Lease, After: a.After})
+			Lease: a.Lease, After: a.After, Note: strconv.FormatUint(uint64(a.Handle), 10)})
 		return
 	case Look:
 		ch.Look(n, ownership.Look{Handle: a.Handle, Key: a.Key, Page: a.Page, Partition: ownership.Partition(a.N), Watch: a.Watch})

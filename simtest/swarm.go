@@ -66,6 +66,7 @@ type swarm struct {
 	sets      map[ownership.Handle]*lockedSet // by the handle of each of its calls
 	allSets   []*lockedSet
 	leases    map[*Node][]*Call // anchors
+	awaited   map[*Call]bool    // those of which the grant is held back: nobody gives them up
 	lets      bool              // whoever is granted a lock lets go at once,
 	clutches  bool              // or not at all
 	started   int
@@ -113,7 +114,7 @@ func (ch *Checker) failed() bool { return len(ch.Failures) > 0 }
 
 func newSwarm(seed uint64, opt Options) *swarm {
 	r := rand.New(rand.NewPCG(seed, 0x5eed))
-	s := &swarm{r: r, sets: map[ownership.Handle]*lockedSet{}, leases: map[*Node][]*Call{}}
+	s := &swarm{r: r, sets: map[ownership.Handle]*lockedSet{}, leases: map[*Node][]*Call{}, awaited: map[*Call]bool{}}
 	n := 1 + r.IntN(9)
 	if r.IntN(2) == 0 {
 		n = 2 + r.IntN(4) // the sizes that people run

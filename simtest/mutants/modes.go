@@ -86,6 +86,12 @@ var modes = []Mutation{
 		Edits: []Edit{{"grants.go", "if len(k.queue) > 0 && k.upgrade == nil && k.record.fits(k.queue[0].mode) {", "if false {"}},
 	},
 	{
+		Rule: "K7", Name: "an older ticket waits at the head",
+		Why:   "a reader that comes late to a new owner stands before a writer that waits, fits, and is not looked at",
+		Needs: "readers hold, a writer and then a reader wait, the owner dies, and the reader asks again after the grace. Check: who is first and has room is granted",
+		Edits: []Edit{{"serve.go", "if k.queue[0] == r { // its ticket", "if false { // its ticket"}},
+	},
+	{
 		Rule: "K7", Name: "a dead head holds up the line",
 		Why:   "readers wait behind a writer that is gone until some lease of the partition expires",
 		Needs: "a reader with a long TTL, a writer with a short one that crashes in line, another reader. Check: the head of a queue does not fit, and is alive",

@@ -77,6 +77,12 @@ var sessions = []Mutation{
 		Edits: []Edit{{"look.go", "if m.Seen >= w.number {", "if m.Seen > 0 {"}},
 	},
 	{
+		Rule: "K12", Name: "a queue is told first",
+		Why:   "a watch begins with holders that are long gone, at an owner that was replaced",
+		Needs: "a watch at a replaced owner whose lease runs still, and a change of that key's queue there. Check: linearizable looks",
+		Edits: []Edit{{"look.go", "if !written && k.seen == 0 {", "if false {"}},
+	},
+	{
 		Rule: "K12", Name: "a late push is told",
 		Why:   "a watcher sees the key go back",
 		Needs: "a push that is doubled or held. Check: what a watch tells never goes back",
@@ -124,6 +130,12 @@ var sessions = []Mutation{
 		Why:   "a caller is told that it has not written what others read",
 		Needs: "SetValue whose answer is lost, an eviction, its copy. Check: what was refused is not read",
 		Edits: []Edit{{"alter.go", "case r.doneEvicted(m.Number): // carried", "case false: // carried"}, {"alter.go", "r.kept() || r.doneEvicted(a.alters) {", "r.kept() {"}},
+	},
+	{
+		Rule: "K13", Name: "a release is forgotten with its call",
+		Why:   "an operator that did not wait has released nothing, since the owner died before the holder heard",
+		Needs: "an eviction of a holder that does not hear, its call given up, then the owner gone. Check: the holder ends",
+		Edits: []Edit{{"client.go", "if h.evicts != 0 && h.first != 0 {", "if false {"}},
 	},
 	{
 		Rule: "K13", Name: "told once",
