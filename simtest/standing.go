@@ -62,8 +62,9 @@ func (s *swarm) leaveOneFault(victim *Node) {
 	s.Do(Action{Verb: Ailing, Node: victim.Name})
 	switch s.r.IntN(6) {
 	case 0: // it hears nobody, or one node at most
+		// With its own voice that is no majority, nor will it be when the dead are dropped.
 		spared := -1
-		if len(s.Checker.chain.Voters) >= 5 { // with its own voice that is no majority
+		if len(s.Checker.chain.Voters) >= 5 && 1+len(s.Checker.running()) >= 5 {
 			spared = s.r.IntN(len(s.Nodes))
 		}
 		others(func(n *Node) {
