@@ -47,16 +47,17 @@ type Checker struct {
 	served               map[version]bool          // terms whose owner became active
 	installed            map[version]bool          // terms whose first state was sent
 	versions             map[version]uint64
-	places               map[ownership.RequestID]*place // requests that have come to the owners of their keys
-	heldKey              map[ownership.RequestID]string // the key of each holder that was written
-	ousted               map[ownership.RequestID]ousted // holders that were told to let go (K13),
-	asksAgain            map[ownership.RequestID]uint64 // and the change that one has asked for since
-	altering             map[ownership.RequestID]uint64 // the newest change that a holder has asked for
-	activeAt             map[version]time.Duration      // when the owner of a term became active
-	snapshots            map[version]bool               // terms of which a snapshot was sent
-	found                map[version]foundState         // what the owner of a term has found
-	chain                *ownership.View                // the newest
-	lastView             time.Duration                  // when it was first learned
+	places               map[ownership.RequestID]*place        // requests that have come to the owners of their keys
+	heldKey              map[ownership.RequestID]string        // the key of each holder that was written
+	writtenAt            map[ownership.RequestID]time.Duration // when it was, first
+	ousted               map[ownership.RequestID]ousted        // holders that were told to let go (K13),
+	asksAgain            map[ownership.RequestID]uint64        // and the change that one has asked for since
+	altering             map[ownership.RequestID]uint64        // the newest change that a holder has asked for
+	activeAt             map[version]time.Duration             // when the owner of a term became active
+	snapshots            map[version]bool                      // terms of which a snapshot was sent
+	found                map[version]foundState                // what the owner of a term has found
+	chain                *ownership.View                       // the newest
+	lastView             time.Duration                         // when it was first learned
 	losses               map[ownership.Partition][]loss
 	newest               map[ownership.Partition]ownership.Term // the highest whose owner became active
 	mesh                 int                                    // how often the mesh was refounded
@@ -106,6 +107,7 @@ func NewChecker(w *World) *Checker {
 		versions:  map[version]uint64{},
 		places:    map[ownership.RequestID]*place{},
 		heldKey:   map[ownership.RequestID]string{},
+		writtenAt: map[ownership.RequestID]time.Duration{},
 		ousted:    map[ownership.RequestID]ousted{},
 		asksAgain: map[ownership.RequestID]uint64{},
 		altering:  map[ownership.RequestID]uint64{},

@@ -59,8 +59,11 @@ func (ch *Checker) changed(a *Alteration, e ownership.Altered) {
 			c.lower(later.Mode)
 		}
 	}
-	// What was given up may have been carried out all the same.
-	unseen := slices.ContainsFunc(c.Changes, func(o *Alteration) bool { return o.GivenUp != 0 && o.isUp() })
+	// What was given up may have been carried out all the same. Where it may not go down
+	// any more, told to let go, it has the whole of the key still, if another owner comes.
+	unseen := slices.ContainsFunc(c.Changes, func(o *Alteration) bool {
+		return o.GivenUp != 0 && o.isUp() || o.isDown() && o.Answered != 0 && o.Outcome != ownership.OutcomeAltered
+	})
 	switch {
 	case e.Token != c.Token && a.isUp() && now > before:
 		ch.newToken(k, c, e.Token, a.Invoked)

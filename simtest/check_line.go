@@ -136,6 +136,9 @@ func (ch *Checker) wroteRecord(n *Node, m *ownership.Accept, w *ownership.Write)
 	for i := range k.record.holders {
 		id := k.record.holders[i].Request
 		ch.heldKey[id] = w.Key
+		if _, is := ch.writtenAt[id]; !is {
+			ch.writtenAt[id] = ch.w.Now
+		}
 		if p := ch.places[id]; p != nil {
 			p.over = p.over || p.term == m.Term
 		}

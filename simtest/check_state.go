@@ -135,7 +135,14 @@ func (ch *Checker) deadGrant(n *Node, m *ownership.Answer) {
 		return
 	}
 	who, p := ch.w.Nodes[i], ch.params()
-	if dead := ch.w.Now - who.crashed; dead > p.MaxTTL+time.Duration(int64(p.MaxTTL)/1_000_000*int64(3*p.DriftPPM))+p.MembershipTTL {
+	if n.Sites>>ownership.LateBatch&1 != 0 || n.batched > who.crashed {
+		return // the write of its grant may have waited since
+	}
+	at := ch.w.Now
+	if written, is := ch.writtenAt[m.Request]; is { // it may have waited for its quorum
+		at = written
+	}
+	if dead := at - who.crashed; dead > p.MaxTTL+time.Duration(int64(p.MaxTTL)/1_000_000*int64(3*p.DriftPPM))+p.MembershipTTL {
 		ch.fail("queue", nil, "%s grants a lock to %s, which died %v ago", n, who.Name, dead)
 	}
 }

@@ -259,7 +259,8 @@ func (ch *Checker) oneMesh(n *Node) {
 }
 
 // leftBehind: V7: who has left in order has made sure that a majority of the voters
-// of the view that drops it know that view. Those that have died may have known.
+// of the view that drops it know that view. Those that have died may have known; and if
+// all have resigned nobody need know.
 func (ch *Checker) leftBehind(n *Node) {
 	v := n.Core.View()
 	if v.Member(n.Core.ID()) != nil { // it just stops: in a view that somebody knows all others must have resigned too
@@ -286,7 +287,7 @@ func (ch *Checker) leftBehind(n *Node) {
 			know++
 		}
 	}
-	if know <= len(v.Voters)/2 {
+	if know <= len(v.Voters)/2 && ch.staysIn(v) != nil {
 		ch.fail("heal", nil, "%s has left, and of %d voters of epoch %d, which drops it, %d know that", n, len(v.Voters), v.Epoch, know)
 	}
 }

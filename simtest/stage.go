@@ -113,6 +113,9 @@ func (s *Stage) doTo(n *Node, a Action) {
 	case Ailing:
 		n.outside, n.ailing = true, true
 	case Site:
+		if n.Sites>>ownership.LateBatch&1 != 0 {
+			n.batched = s.Now
+		}
 		n.Sites = uint(a.N)
 	default:
 		if o := s.named(a.Other); o != nil {

@@ -66,9 +66,10 @@ type Node struct {
 	Core    *ownership.Core
 	Config  ownership.Config
 	Crashed bool
-	Frozen  bool // SIGSTOP: messages and timers wait
-	RatePPM int  // its clock runs by so many millionths too fast
-	Sites   uint // bits: the buggify sites that are on
+	Frozen  bool          // SIGSTOP: messages and timers wait
+	RatePPM int           // its clock runs by so many millionths too fast
+	Sites   uint          // bits: the buggify sites that are on
+	batched time.Duration // when its writes last waited for their batch (LateBatch)
 
 	base    ownership.Time // its clock at the true time since
 	since   time.Duration
