@@ -41,7 +41,7 @@ func (n *Node) Explain(ctx context.Context, key string) string {
 		return "this node is closed, or leaving: it asks for no locks"
 	}
 	n.unlook(q)
-	if v := n.view.Load(); ctx.Err() != nil && q.pending.Load() == nil && v != nil {
+	if v := n.view.Load(); ctx.Err() != nil && q.pending.Load() == nil && v != nil && q.partition < len(v.Groups) {
 		return fmt.Sprintf("partition %d: its owner %s was not heard before ctx ended", q.partition, shortName(v, v.Groups[q.partition].Owner()))
 	}
 	var last ownership.Pending

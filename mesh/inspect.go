@@ -106,6 +106,7 @@ func (n *Node) evict(ctx context.Context, key string, token uint64) error {
 	a, err := n.next(ctx, q)
 	switch {
 	case err != nil && ctx.Err() != nil:
+		n.unlook(q) // the call: the core goes on with the release (K13)
 		why := "the holder has not let go yet"
 		if p := q.pending.Load(); p != nil && p.Reason.Code == ownership.ReasonQueued {
 			why = fmt.Sprintf("%s, who has been told to let go within %v", heldBy(p.Reason.Holder, n.client), span(p.Reason.Left))

@@ -136,8 +136,9 @@ func (p Params) resolve(key string, opts []Option) (options, error) {
 // checkTTL says what is wrong with the TTL of a lock or a lease, "" if nothing is.
 func (p Params) checkTTL(ttl time.Duration) string {
 	switch {
-	case ttl < minTTL:
-		return fmt.Sprintf("TTL is %v; at least %v are needed to renew a lock, and %v is the default: is its unit missing, as in 15*time.Second?", ttl, minTTL, min(defaultTTL, p.MaxTTL))
+	case ttl < min(minTTL, p.MaxTTL):
+		return fmt.Sprintf("TTL is %v; at least %v are needed to renew a lock, and %v is the default: is its unit missing, as in 15*time.Second?",
+			ttl, min(minTTL, p.MaxTTL), min(defaultTTL, p.MaxTTL))
 	case ttl > p.MaxTTL:
 		return fmt.Sprintf("TTL is %v; the mesh's Params.MaxTTL is %v, and no lease may be longer", ttl, p.MaxTTL)
 	}

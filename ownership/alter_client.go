@@ -25,6 +25,7 @@ func (c *Core) clientChange(in Change) {
 	refused := Altered{Handle: in.Handle, Op: in.Op, Outcome: OutcomeNotHeld}
 	if h != nil && h.state == holdHeld && c.now >= h.deadline { // K3
 		c.lose(h, LostExpired)
+		h = nil
 	}
 	switch {
 	case h == nil || h.state != holdHeld || h.evicts != 0:
@@ -193,7 +194,7 @@ func (h *hold) changed(done change) {
 	switch {
 	case done.mode != Exclusive:
 		h.base, h.ups, h.raised = done.mode, nil, false
-	case !done.undo:
+	case !done.undo && h.base != Exclusive:
 		h.ups, h.raised = append(h.ups, done.op), true
 	}
 }

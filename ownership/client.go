@@ -78,15 +78,16 @@ type hold struct {
 	altered   uint64   // the last number used for one
 	contended bool     // its user knows that somebody waits (K14)
 
-	evicts   Token  // not a lock, but an Evict of this one (K13)
-	evicting bool   // an owner has said that it tells the holder
-	heir     string // who goes first when it is released (K14)
-	follower Handle // the next one of its set (K11)
-	quiet    bool   // its user knows the end: only the owner must still be told
-	lost     bool   // it was lost, and is given back: that is no Unlock (K9)
-	wasHeld  bool   // when it was released
-	reask    bool   // released only to be asked for again: its grant came too late
-	releases uint8  // how often Release was sent; 2 is more than once, and an earlier one may have released it
+	evicts   Token     // not a lock, but an Evict of this one (K13)
+	evicting bool      // an owner has said that it tells the holder …
+	victim   RequestID // … whose grant is this
+	heir     string    // who goes first when it is released (K14)
+	follower Handle    // the next one of its set (K11)
+	quiet    bool      // its user knows the end: only the owner must still be told
+	lost     bool      // it was lost, and is given back: that is no Unlock (K9)
+	wasHeld  bool      // when it was released
+	reask    bool      // released only to be asked for again: its grant came too late
+	releases uint8     // how often Release was sent; 2 is more than once, and an earlier one may have released it
 }
 
 func (cl *client) init(id ClientID) {
@@ -289,7 +290,7 @@ func (c *Core) clientUnlock(in Unlock) {
 		return
 	}
 	h.heir = in.Heir
-	if h.evicts != 0 && h.first != 0 { // K13: the call is given up, not the eviction
+	if h.evicts != 0 { // K13: the call is given up, not the eviction
 		h.quiet, h.giveUp = true, c.now.add(c.cfg.Params.given(h.in.TTL)+c.cfg.Params.lostWait())
 		c.notify(Released{Handle: handle})
 		return
@@ -398,7 +399,9 @@ func (c *Core) onOutcome(h *hold, m Answer) {
 		if h.ticket.isZero() {
 			h.ticket = m.Ticket // K2: its first one
 		}
-		h.evicting = h.evicting || h.evicts != 0 && m.Reason.Code == ReasonQueued
+		if h.evicts != 0 && m.Reason.Code == ReasonQueued {
+			h.evicting, h.victim = true, m.Reason.Holder.Request
+		}
 		c.why(h, m.Reason)
 	case OutcomeGranted:
 		if h.evicts == 0 {
@@ -411,6 +414,11 @@ func (c *Core) onOutcome(h *hold, m Answer) {
 		c.forget(h)
 		c.notify(Denied{h.handle, DeniedCapacity, m.Holder})
 	case OutcomeReleased, OutcomeNotHeld: // K13
+		if h.evicts != 0 && h.evicting && m.Outcome == OutcomeNotHeld && m.Holder.Request == h.victim {
+			h.evicts, h.evicting = m.Holder.Token, false // a new owner knew nothing, and it went up there (K8)
+			c.startAsking(h)
+			return
+		}
 		if h.evicts != 0 {
 			c.forget(h)
 			if !h.quiet {
@@ -517,7 +525,7 @@ func (cl *client) changeMesh(c *Core) {
 		k.term, k.seen = 0, 0
 	}
 	for _, h := range slices.Clone(cl.asking) {
-		h.ticket, h.term = Ticket{}, 0
+		h.ticket, h.term, h.evicting = Ticket{}, 0, false
 		if h.state == holdReleasing { // nobody is left who could hold it
 			c.released(h, h.wasHeld, false)
 		}

@@ -292,7 +292,8 @@
 //     certain that this one has seen the end. The answer is K1's. An operator that gives
 //     its call up goes on asking, unheard, for as long as a lease may last: a new owner
 //     knows nothing of it else. For one that an owner has told of the holder, a token
-//     that nobody has any more means done, whoever the owner is then.
+//     that nobody has any more means done, whoever the owner is then; if that holder has
+//     another one, since it went up (K8), that one is released.
 //   - K14. Holders are told when somebody begins to wait (Notice, and each heartbeat's
 //     answer), and may hand over: a Release may name an heir, the waiter that goes
 //     first if it fits.

@@ -117,7 +117,11 @@ func (c *Core) whyEvicting(o *owner, r *request) Reason {
 
 // tellEvicted tells a holder to let go.
 func (c *Core) tellEvicted(o *owner, r *request) {
+	if r.told == c.now {
+		return // in this step: a heartbeat has many items
+	}
 	t := &o.table
+	r.told = c.now
 	c.tell(o, r, NoticeItem{Evicted: true, By: r.evictor})
 	t.tellAt = earlier(t.tellAt, c.now.add(c.view.Params.resendEvery()))
 	o.timer = earlier(o.timer, t.tellAt)

@@ -64,6 +64,7 @@ type request struct {
 	from     NodeID    // its return address is its latest
 	evicted  bool      // held: told to let go, and renewed no more (K13)
 	ends     Time      // of one that is in endings
+	told     Time      // evicted: when it was told so last
 	evictor  string    // of an evicted one: the operator's node
 	evicts   RequestID // a Revoke: of this grant
 	alter    alteration

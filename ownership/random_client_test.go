@@ -18,6 +18,11 @@ func clientWrong(n *Core) string {
 			return "asking one that is not"
 		}
 	}
+	for _, h := range cl.alters {
+		if cl.holds[h.handle] != h {
+			return "changes of what has ended"
+		}
+	}
 	for hd, h := range cl.holds {
 		in := slices.Contains(cl.asking, h)
 		if in != (h.state == holdAsking || h.state == holdReleasing) {
@@ -94,7 +99,7 @@ func TestRandomClient(t *testing.T) {
 		bad := ""
 		what := panics(func() {
 			for range 300 {
-				now = now.add(time.Duration(r.Int64N(int64(pick(r, time.Millisecond, time.Millisecond, 20*time.Millisecond, 100*time.Millisecond)))))
+				now = now.add(time.Duration(r.Int64N(int64(pick(r, time.Millisecond, time.Millisecond, 20*time.Millisecond, 100*time.Millisecond, 2*time.Second)))))
 				var in Input
 				h := Handle(1 + r.Uint64N(uint64(next)))
 				if next > 8 {

@@ -115,6 +115,7 @@ func TestK13CauseWhenTheNoticeIsLost(t *testing.T) {
 	w.lose = func(from, to NodeID, m Message) bool { _, is := m.(Notice); return is }
 	w.input(e, Evict{Handle: 1, Key: "k", Token: token})
 	w.lose = nil // the heartbeat is sent before the Notice is told again in the course of time
+	w.wait(time.Millisecond)
 	w.input(d, Extend{2})
 	w.wait(15 * time.Second)
 	lost := toldOf[Lost](w.told[d])
@@ -299,4 +300,134 @@ func TestK8RefusedDowngrade(t *testing.T) {
 	w.wait(time.Second)
 	told := toldOf[Altered](w.told[a])
 	check(t, len(told) == 1 && told[0].Outcome == OutcomeNotHeld && len(w.cores[a].client.holds[1].changes) == 0, "token %d: %+v", token, told)
+}
+
+// K3: a change that is asked for after the deadline, before a tick, leaves nothing behind.
+func TestK8ChangeTooLate(t *testing.T) {
+	w := members(viewOf(a, b, c, d, e))
+	w.ask(d, 1, "k", Exclusive)
+	n := w.cores[d]
+	dl := n.client.holds[1].deadline
+	n.Step(dl.add(time.Second), Change{Handle: 1, Op: 1, What: AlterMode, Mode: Shared})
+	alters := 0
+	now := dl.add(time.Second)
+	for range 50 {
+		now = now.add(time.Second)
+		o := n.Step(now, Tick{})
+		alters += len(all[Alter](o.Send, a))
+	}
+	check(t, len(n.client.alters) == 0 && alters == 0, "dead hold in alters: %d, Alters sent %d", len(n.client.alters), alters)
+}
+
+// K8: an Upgrade of what is exclusive has gone nowhere, and there is nothing to take back.
+func TestK8ExclusiveGivenUp(t *testing.T) {
+	w := members(viewOf(a))
+	w.ask(a, 1, "k", Exclusive)
+	w.alter(a, Change{Handle: 1, Op: 1, What: AlterMode, Mode: Exclusive})
+	w.input(a, Unchange{1, 1}) // it ends
+	h := w.cores[a].client.holds[1]
+	check(t, len(h.changes) == 0 && h.mode == Exclusive, "%+v", h.changes)
+}
+
+// K13: an operator is not told done of a holder that went up, with another token, at an
+// owner that knew nothing of the release.
+func TestK13WentUpMeanwhile(t *testing.T) {
+	w := members(viewOf(a, b, c, d, e))
+	w.ask(d, 1, "k", Shared)
+	token := w.cores[d].client.holds[1].token
+	w.lose = func(from, to NodeID, m Message) bool {
+		_, is := m.(Notice)
+		_, rv := m.(Revoke)
+		_, an := m.(Answer)
+		return is || (rv || an) && (from == e || to == e) && w.cores[a] == nil && len(w.holds(d)) == 1 && w.cores[d].client.holds[1].token == token
+	}
+	w.input(e, Evict{Handle: 1, Key: "k", Token: token})
+	w.crash(a)
+	for range 100 {
+		w.wait(200 * time.Millisecond)
+		if x := w.cores[b].owners[0]; x != nil && x.phase == ownerActive && w.cores[b].serving(x) {
+			break
+		}
+		if x := w.cores[c].owners[0]; x != nil && x.phase == ownerActive && w.cores[c].serving(x) {
+			break
+		}
+	}
+	w.alter(d, Change{Handle: 1, Op: 1, What: AlterMode, Mode: Exclusive})
+	w.wait(1 * time.Second)
+	done := toldOf[Evicted](w.told[e])
+	check(t, len(done) == 0 || !done[0].Done || len(w.holds(d)) == 0, "Done, and d holds it still: %+v", done)
+}
+
+// K13: what an owner of another mesh has said of an eviction counts no more.
+func TestK13AnotherMesh(t *testing.T) {
+	n := knowing(d, viewOf(a, b, c, d))
+	n.Step(begin, Evict{Handle: 1, Key: "k", Token: 5})
+	h := n.client.holds[1]
+	n.Step(begin, Receive{From: a, Mesh: 7, Message: Answer{Request: RequestID{400, h.seq}, Term: term, Outcome: OutcomeWaiting, Reason: Reason{Code: ReasonQueued}}})
+	check(t, h.evicting, "not evicting")
+	n.client.mesh = 7
+	v := viewOf(a, b, c, d)
+	v.Mesh = 8
+	n.view = v
+	n.client.viewChanged(n)
+	check(t, !h.evicting, "evicting still, of another mesh")
+}
+
+// K13: many evictions and a heartbeat of many leases make one notice each.
+func TestK13ToldOnceAStep(t *testing.T) {
+	n := owning(a, viewOf(a, b, c))
+	const locks = 300
+	for i := range uint64(locks) {
+		tell(n, begin, d, acquire(d, 1+i, fmt.Sprint("k", i)))
+	}
+	settle(n, begin)
+	for i := range uint64(locks) {
+		token := n.owners[0].table.requests[RequestID{400, 1 + i}].token
+		tell(n, begin, e, Revoke{Request: RequestID{500, 1 + i}, Term: term, Key: fmt.Sprint("k", i), Token: token, Name: "e"})
+	}
+	hb := Heartbeat{Client: 400, Sent: Echo(begin)}
+	for l := range uint32(100) {
+		hb.Items = append(hb.Items, HeartbeatItem{0, term, l + 1, time.Second, uint64(l + 1), 0, 0})
+	}
+	items := 0
+	for _, m := range all[Notice](tell(n, begin, d, hb), d) {
+		items += len(m.Items)
+	}
+	check(t, items <= 2*locks, "%d items in one Notice for %d evictions and a heartbeat of %d leases", items, locks, len(hb.Items))
+}
+
+// K8, K13: a Downgrade that was refused and an Upgrade that is given up at an owner that
+// knows nothing of that end.
+func TestK8UndoEnds(t *testing.T) {
+	w := members(viewOf(a, b, c, d, e))
+	w.ask(d, 1, "k", Exclusive)
+	token := w.cores[d].client.holds[1].token
+	w.lose = func(from, to NodeID, m Message) bool { _, is := m.(Notice); return is }
+	w.input(e, Evict{Handle: 1, Key: "k", Token: token})
+	w.alter(d, Change{Handle: 1, Op: 1, What: AlterMode, Mode: Shared})
+	w.crash(e)
+	w.crash(a)
+	for range 8 {
+		w.wait(500 * time.Millisecond)
+	}
+	w.alter(d, Change{Handle: 1, Op: 2, What: AlterMode, Mode: Exclusive})
+	w.wait(time.Second)
+	h := w.cores[d].client.holds[1]
+	check(t, h != nil, "it has lost its lock")
+	n := 0
+	w.lose = func(from, to NodeID, m Message) bool {
+		if _, is := m.(Alter); is {
+			n++
+		}
+		return n > 10000
+	}
+	w.input(d, Unchange{1, 2})
+	check(t, n < 100, "%d Alters at one moment, %d", n, h.altered)
+}
+
+// K13: a release whose call is given up before anybody was asked goes on too.
+func TestK13GivenUpBeforeAView(t *testing.T) {
+	n := newCore(d)
+	n.Step(begin, Evict{Handle: 1, Key: "k", Token: 5}, Unlock{Handle: 1})
+	check(t, n.client.holds[1] != nil, "the eviction is forgotten, K13 says it goes on")
 }
