@@ -24,8 +24,8 @@ func (c *Core) clientChange(in Change) {
 	m := Alter{What: in.What, Mode: in.Mode, Value: in.Value}
 	refused := Altered{Handle: in.Handle, Op: in.Op, Outcome: OutcomeNotHeld}
 	if h != nil && h.state == holdHeld && c.now >= h.deadline { // K3
-		c.lose(h, LostExpired)
-		h = nil
+		c.lose(h, LostExpired) // and the change with it
+		return
 	}
 	switch {
 	case h == nil || h.state != holdHeld || h.evicts != 0:

@@ -322,4 +322,16 @@ func (ch *Checker) installs(n *Node, mesh ownership.MeshID, m *ownership.Install
 	}
 }
 
+// installedAlone notes a first state that its owner sent to nobody: it is the only
+// replica, was stopped while it waited for what is lost (T6), and is sealed before it
+// serves.
+func (ch *Checker) installedAlone(n *Node, mesh ownership.MeshID, m *ownership.SealAck) {
+	id := version{mesh: mesh, partition: m.Partition, term: m.Installed}
+	in, _ := n.Core.Inspect(m.Partition)
+	if own := n.Core.View(); in.Lost && !ch.installed[id] && own.Groups[m.Partition].Term == m.Installed && m.Installed >= ch.newest[m.Partition] {
+		ch.installed[id] = true
+		ch.startedAnew(m.Partition, m.Installed, false)
+	}
+}
+
 func tokenText(t ownership.Token) string { return fmt.Sprintf("%d.%d", t.Term(), uint32(t)) }

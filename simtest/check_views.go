@@ -140,6 +140,7 @@ func (ch *Checker) sent(n *Node, e *ownership.Envelope) {
 		if m.OK {
 			ch.stands(n, m.Partition, m.Promised, m.Installed, m.Last)
 			ch.holds(n, e.Mesh, m.Partition, m.Installed, m.Last, m.Chunk, m.Chunks, m.Records)
+			ch.installedAlone(n, e.Mesh, &m)
 		}
 		ch.Goals.sent(ch, e)
 	case ownership.Install:
