@@ -328,7 +328,7 @@ func (ch *Checker) installs(n *Node, mesh ownership.MeshID, m *ownership.Install
 func (ch *Checker) installedAlone(n *Node, mesh ownership.MeshID, m *ownership.SealAck) {
 	id := version{mesh: mesh, partition: m.Partition, term: m.Installed}
 	in, _ := n.Core.Inspect(m.Partition)
-	if own := n.Core.View(); in.Lost && !ch.installed[id] && own.Groups[m.Partition].Term == m.Installed && m.Installed >= ch.newest[m.Partition] {
+	if own := n.Core.View(); in.Lost && !ch.installed[id] && !ch.served[id] && own.Groups[m.Partition].Term == m.Installed && m.Installed >= ch.newest[m.Partition] {
 		ch.installed[id] = true
 		ch.startedAnew(m.Partition, m.Installed, false)
 	}
