@@ -124,9 +124,9 @@ func (c *Core) impostor(from NodeID, p Partition, t Term) bool {
 	return t == g.Term && from != g.Owner() || int64(t) > int64(c.view.Epoch)+maxEpochStep
 }
 
-// valid says that a record is one that an owner of this term or one before makes:
-// its holders fit into one
-// capacity (K7), its value is not too long (K6), and there is one or the other.
+// valid says that a record is one that an owner of this term, or one before, makes:
+// its holders fit into one capacity (K7), its value is not too long (K6), there is
+// one or the other, and no token is of a term to come (T4).
 func (r *Record) valid(t Term) bool {
 	if r == nil || len(r.Key) == 0 || len(r.Key) > MaxKeyBytes || len(r.Holders) > MaxHolders || len(r.Holders) == 0 && r.Value == nil {
 		return false
